@@ -1,0 +1,200 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::facts::{AccessMode, StringMap, VolumeMode};
+
+/// A condition on what is known of a volume. A condition on something absent
+/// does not hold.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum When {
+    /// Every one holds.
+    All(Vec<When>),
+    /// At least one holds.
+    Any(Vec<When>),
+    /// It does not hold.
+    Not(Box<When>),
+    /// A parameter of the storage class.
+    Parameter(Entry),
+    /// An attribute of the CSI volume.
+    Attribute(Entry),
+    /// An annotation of the claim.
+    ClaimAnnotation(Entry),
+    /// The filesystem type is one of these.
+    FsType(Vec<String>),
+    /// At least one of these access modes is asked for.
+    AccessModes(Vec<AccessMode>),
+    /// The volume mode.
+    VolumeMode(VolumeMode),
+    /// The driver's own name of the volume.
+    VolumeHandle(Value),
+}
+
+/// A condition on one entry of a map; the key is compared without regard to
+/// case.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The entry's key.
+    pub key: String,
+    /// What its value must be.
+    #[serde(flatten)]
+    pub value: Value,
+}
+
+/// A condition on a string, without regard to case.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Value {
+    /// It is one of these.
+    Values(Vec<String>),
+    /// It begins so.
+    Prefix(String),
+    /// It ends so.
+    Suffix(String),
+    /// It is there (`true`) or not (`false`).
+    Exists(bool),
+}
+
+/// What is known of a volume when its driver is asked what it ends up on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe<'a> {
+    /// Parameters of the class; absent for a volume that already exists.
+    pub parameters: Option<&'a StringMap<'a>>,
+    /// Attributes of the CSI volume; absent before it exists.
+    pub attributes: Option<&'a StringMap<'a>>,
+    /// Annotations of the claim.
+    pub claim_annotations: Option<&'a StringMap<'a>>,
+    /// Filesystem type of the volume; before it exists, the class's parameters
+    /// are asked instead.
+    pub fs_type: Option<&'a str>,
+    /// Access modes of the claim, or of the volume once it exists.
+    pub access_modes: &'a [AccessMode],
+    /// Filesystem or raw block device.
+    pub volume_mode: VolumeMode,
+    /// The driver's own name of the volume.
+    pub volume_handle: Option<&'a str>,
+}
+
+/// Class parameters external-provisioner copies into `PV.spec.csi.fsType`
+/// (`pkg/controller/controller.go`).
+const FS_TYPE_PARAMETERS: [&str; 2] = ["csi.storage.k8s.io/fstype", "fstype"];
+
+impl<'a> Probe<'a> {
+    fn fs_type(&self) -> Option<&'a str> {
+        self.fs_type.or_else(|| {
+            let parameters = self.parameters?;
+            FS_TYPE_PARAMETERS.iter().find_map(|key| parameters.get_ignore_case(key))
+        })
+    }
+}
+
+impl When {
+    /// Whether the condition holds.
+    #[must_use]
+    pub fn holds(&self, probe: &Probe<'_>) -> bool {
+        match self {
+            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(probe)),
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(probe)),
+            Self::Not(condition) => !condition.holds(probe),
+            Self::Parameter(entry) => entry.holds(probe.parameters),
+            Self::Attribute(entry) => entry.holds(probe.attributes),
+            Self::ClaimAnnotation(entry) => entry.holds(probe.claim_annotations),
+            Self::FsType(types) => {
+                probe.fs_type().is_some_and(|at| types.iter().any(|t| t.eq_ignore_ascii_case(at)))
+            }
+            Self::AccessModes(modes) => modes.iter().any(|mode| probe.access_modes.contains(mode)),
+            Self::VolumeMode(mode) => probe.volume_mode == *mode,
+            Self::VolumeHandle(value) => {
+                probe.volume_handle.is_some() && value.holds(probe.volume_handle)
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn holds(&self, map: Option<&StringMap<'_>>) -> bool {
+        map.is_some_and(|map| self.value.holds(map.get_ignore_case(&self.key)))
+    }
+}
+
+impl Value {
+    fn holds(&self, text: Option<&str>) -> bool {
+        match (self, text) {
+            (Self::Exists(expected), text) => text.is_some() == *expected,
+            (_, None) => false,
+            (Self::Values(values), Some(text)) => {
+                values.iter().any(|value| value.eq_ignore_ascii_case(text))
+            }
+            (Self::Prefix(prefix), Some(text)) => {
+                text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            }
+            (Self::Suffix(suffix), Some(text)) => text
+                .len()
+                .checked_sub(suffix.len())
+                .and_then(|at| text.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_both_outcomes() {
+        let parameters: StringMap<'_> =
+            [("Protocol", "NFS"), ("csi.storage.k8s.io/fstype", "nfs")].into_iter().collect();
+        let attributes: StringMap<'_> = [("share", "/srv/nfs")].into_iter().collect();
+        let annotations: StringMap<'_> =
+            [("csi.hpe.com/nfsResources", "true")].into_iter().collect();
+        let probe = Probe {
+            parameters: Some(&parameters),
+            attributes: Some(&attributes),
+            claim_annotations: Some(&annotations),
+            fs_type: None,
+            access_modes: &[AccessMode::ReadWriteMany],
+            volume_mode: VolumeMode::Filesystem,
+            volume_handle: Some("vol-1/nfs"),
+        };
+        for (json, expected) in [
+            (r#"{"parameter": {"key": "protocol", "values": ["nfs"]}}"#, true),
+            (r#"{"parameter": {"key": "protocol", "values": ["smb"]}}"#, false),
+            (r#"{"parameter": {"key": "protocol", "prefix": "n"}}"#, true),
+            (r#"{"parameter": {"key": "absent", "exists": true}}"#, false),
+            (r#"{"parameter": {"key": "absent", "exists": false}}"#, true),
+            (r#"{"attribute": {"key": "share", "exists": true}}"#, true),
+            (
+                r#"{"claimAnnotation": {"key": "csi.hpe.com/nfsResources", "values": ["true"]}}"#,
+                true,
+            ),
+            (r#"{"fsType": ["nfs", "nfs4"]}"#, true),
+            (r#"{"fsType": ["ext4"]}"#, false),
+            (r#"{"accessModes": ["ReadWriteMany", "ReadOnlyMany"]}"#, true),
+            (r#"{"accessModes": ["ReadWriteOnce"]}"#, false),
+            (r#"{"volumeMode": "Block"}"#, false),
+            (r#"{"volumeHandle": {"suffix": "/NFS"}}"#, true),
+            (r#"{"volumeHandle": {"prefix": "s3files:"}}"#, false),
+            (r#"{"not": {"volumeMode": "Block"}}"#, true),
+            (r#"{"all": [{"fsType": ["nfs"]}, {"volumeMode": "Block"}]}"#, false),
+            (r#"{"any": [{"fsType": ["nfs"]}, {"volumeMode": "Block"}]}"#, true),
+        ] {
+            let when: When = serde_json::from_str(json).unwrap();
+            assert_eq!(when.holds(&probe), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_condition_on_an_absent_source_does_not_hold() {
+        for json in [
+            r#"{"parameter": {"key": "protocol", "exists": false}}"#,
+            r#"{"attribute": {"key": "share", "exists": false}}"#,
+            r#"{"volumeHandle": {"exists": false}}"#,
+            r#"{"fsType": ["nfs"]}"#,
+        ] {
+            let when: When = serde_json::from_str(json).unwrap();
+            assert!(!when.holds(&Probe::default()), "{json}");
+        }
+    }
+}

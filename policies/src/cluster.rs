@@ -1,0 +1,109 @@
+//! What the engine may ask about the objects around a subject.
+
+use std::{fmt, sync::Arc};
+
+use crate::facts::{
+    Claim, Kind, Namespace, PersistentVolume, StorageClass, Workload, WorkloadKind,
+};
+
+/// The cluster around a subject. Implementations answer from memory, at once:
+/// what they lack is reported in [`crate::Outcome::missed`] instead of being
+/// waited for.
+pub trait Cluster {
+    /// A namespace by name.
+    fn namespace(&self, name: &str) -> Lookup<Arc<Namespace<'static>>>;
+
+    /// A claim by namespace and name.
+    fn claim(&self, namespace: &str, name: &str) -> Lookup<Arc<Claim<'static>>>;
+
+    /// A volume by name.
+    fn volume(&self, name: &str) -> Lookup<Arc<PersistentVolume<'static>>>;
+
+    /// A storage class by name.
+    fn class(&self, name: &str) -> Lookup<Arc<StorageClass<'static>>>;
+
+    /// A workload by kind, namespace and name.
+    fn workload(
+        &self,
+        kind: WorkloadKind,
+        namespace: &str,
+        name: &str,
+    ) -> Lookup<Arc<Workload<'static>>>;
+
+    /// Every storage class.
+    fn classes(&self) -> Lookup<Vec<Arc<StorageClass<'static>>>>;
+
+    /// The volumes whose `claimRef` names that claim.
+    fn volumes_claimed_by(
+        &self,
+        namespace: &str,
+        claim: &str,
+    ) -> Lookup<Vec<Arc<PersistentVolume<'static>>>>;
+
+    /// The volumes of that class string, whether or not such a class exists.
+    fn volumes_of_class(&self, class: &str) -> Lookup<Vec<Arc<PersistentVolume<'static>>>>;
+
+    /// The workloads of a namespace.
+    fn workloads(&self, namespace: &str) -> Lookup<Vec<Arc<Workload<'static>>>>;
+
+    /// The workloads whose pods mount that claim by name.
+    fn consumers(&self, namespace: &str, claim: &str) -> Lookup<Vec<Arc<Workload<'static>>>>;
+}
+
+/// The answer to a question about the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// Here it is.
+    Found(T),
+    /// There is no such object, as far as memory tells.
+    Missing,
+    /// Objects of that kind have not been read, so nobody can tell.
+    NotSynced,
+}
+
+/// The name of one object the engine looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace, name } = self;
+        if namespace.is_empty() {
+            write!(f, "{kind} {name}")
+        } else {
+            write!(f, "{kind} {namespace}/{name}")
+        }
+    }
+}
+
+/// What the engine looked for and did not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Objects that were absent and could change the answer; each once.
+    pub keys: Vec<Key>,
+    /// Kinds that nothing could be said about; each once. An answer that
+    /// missed one is no decision.
+    pub not_synced: Vec<Kind>,
+}
+
+impl Missed {
+    pub(crate) fn key(&mut self, kind: Kind, namespace: &str, name: &str) {
+        let key = Key { kind, namespace: namespace.into(), name: name.into() };
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+        }
+    }
+
+    pub(crate) fn not_synced(&mut self, kind: Kind) {
+        if !self.not_synced.contains(&kind) {
+            self.not_synced.push(kind);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The configuration as it is written: one file, every field with a default,
+//! so that an empty one is a working policy.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backing::Kind, catalogue::Driver, glob::Glob, rules::CRITICAL_LABEL, selector::LabelSelector,
+};
+
+/// Configuration of nfs-guard.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct GuardConfig {
+    /// Version of this form.
+    pub api_version: ApiVersion,
+    /// Name of this form.
+    pub kind: ConfigKind,
+    /// What is critical: whatever any one of these lists names.
+    pub critical: Critical,
+    /// Namespaces in which nothing is judged. The guard's own is always one.
+    pub excluded_namespaces: Vec<Glob>,
+    /// Drivers the catalogue does not know, or knows otherwise; these win.
+    pub drivers: Vec<Driver>,
+    /// The rules, each by its name.
+    pub rules: Rules,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            api_version: ApiVersion::default(),
+            kind: ConfigKind::default(),
+            critical: Critical::default(),
+            excluded_namespaces: vec!["kube-system".into(), "kube-node-lease".into()],
+            drivers: Vec::new(),
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// Versions of the configuration's form.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+pub enum ApiVersion {
+    /// The only one so far.
+    #[default]
+    #[serde(rename = "nfs-guard.io/v1alpha1")]
+    V1Alpha1,
+}
+
+/// Name of the configuration's form.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+pub enum ConfigKind {
+    /// The only one.
+    #[default]
+    GuardConfig,
+}
+
+/// What is critical. Labels on objects are opt-in, not a control: who may edit
+/// an object may drop them. What binds is the namespace and this file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Critical {
+    /// Label selectors on the object or its pod template.
+    pub object_selectors: Vec<LabelSelector>,
+    /// Label selectors on the object's namespace.
+    pub namespace_selectors: Vec<LabelSelector>,
+    /// Namespaces by name; `*` and `?` are wildcards.
+    pub namespaces: Vec<Glob>,
+    /// Priority classes by name.
+    pub priority_classes: Vec<Glob>,
+}
+
+impl Default for Critical {
+    fn default() -> Self {
+        let label = || vec![LabelSelector::label(CRITICAL_LABEL, "true")];
+        Self {
+            object_selectors: label(),
+            namespace_selectors: label(),
+            namespaces: Vec::new(),
+            priority_classes: Vec::new(),
+        }
+    }
+}
+
+/// The rules, each by its name.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Rules {
+    /// No critical workload on NFS.
+    pub critical_on_nfs: CriticalOnNfs,
+}
+
+/// Settings of the rule `critical-on-nfs`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CriticalOnNfs {
+    /// What a finding leads to.
+    pub mode: Mode,
+    /// What a volume leads to whose backing the API objects do not decide.
+    pub on_unknown: OnUnknown,
+    /// The kinds of storage no critical workload may use.
+    pub forbid: Vec<Forbidden>,
+}
+
+impl Default for CriticalOnNfs {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, on_unknown: OnUnknown::Warn, forbid: vec![Forbidden::Nfs] }
+    }
+}
+
+/// What a rule's finding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The rule is not asked.
+    Off,
+    /// The write is allowed and recorded.
+    Audit,
+    /// The write is allowed with a warning.
+    Warn,
+    /// The write is denied.
+    Enforce,
+}
+
+/// What a volume of unknown backing leads to; never more than the rule's mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// The write is allowed.
+    Allow,
+    /// The write is allowed with a warning.
+    Warn,
+    /// The write is denied.
+    Deny,
+}
+
+/// The kinds of storage that can be forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forbidden {
+    /// NFS.
+    Nfs,
+    /// Any other network filesystem.
+    OtherNetworkFs,
+}
+
+impl Forbidden {
+    /// Whether a volume on `kind` is meant.
+    #[must_use]
+    pub fn covers(self, kind: Kind) -> bool {
+        match self {
+            Self::Nfs => kind == Kind::Nfs,
+            Self::OtherNetworkFs => kind == Kind::OtherNetworkFs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_configuration_is_a_working_policy() {
+        let config: GuardConfig = serde_json::from_str("{}").unwrap();
+        assert_eq!(config.rules.critical_on_nfs.mode, Mode::Enforce);
+        assert_eq!(config.critical.object_selectors.len(), 1);
+        assert!(config.excluded_namespaces.iter().any(|glob| glob.matches("kube-system")));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        for json in [
+            r#"{"rule": {}}"#,
+            r#"{"rules": {"critical-on-nfs": {"mode": "deny"}}}"#,
+            r#"{"rules": {"critical-on-nfs": {"forbid": ["block"]}}}"#,
+            r#"{"apiVersion": "nfs-guard.io/v2"}"#,
+            r#"{"drivers": [{"names": ["x"], "otherwise": "nfs", "case": []}]}"#,
+            r#"{"drivers": [{"patterns": ["("], "otherwise": "nfs"}]}"#,
+        ] {
+            assert!(serde_json::from_str::<GuardConfig>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the engine knows of Kubernetes objects: the few fields a judgement
+//! reads, borrowed from the input while it is judged.
+//!
+//! Unknown fields are skipped and `null` reads as absent, as the apiserver
+//! itself does; a field of the wrong type is an error naming its place.
+
+mod claim;
+mod class;
+mod kind;
+mod metadata;
+mod object;
+mod persistent_volume;
+mod workload;
+
+pub use claim::{AccessMode, Claim, ClaimSpec, ClassReference, VolumeMode};
+pub use class::StorageClass;
+pub use kind::{Kind, Scope};
+pub use metadata::{Metadata, OwnerReference, StringMap};
+pub use object::{Namespace, Object};
+pub use persistent_volume::{
+    ClaimRef, CsiSource, NfsSource, PersistentVolume, PersistentVolumeSource, PersistentVolumeSpec,
+};
+pub use workload::{
+    ClaimTemplate, PodSpec, PodTemplate, PodVolume, PodVolumeSource, Workload, WorkloadKind,
+};
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads a field whose `null` means "absent", as Go's decoder takes it.
+fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

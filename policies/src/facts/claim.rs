@@ -1,0 +1,127 @@
+use serde::Deserialize;
+
+use super::{Metadata, nullable};
+use crate::text::{Reduce, Strings, Text};
+
+/// Still honoured, and it wins over the field, even when empty:
+/// `component-helpers/storage/volume/helpers.go`.
+pub(super) const LEGACY_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// A `PersistentVolumeClaim`, or a template that becomes one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Claim<'a> {
+    /// Name, labels and the like.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub metadata: Metadata<'a>,
+    /// What is asked for.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub spec: ClaimSpec<'a>,
+}
+
+impl Claim<'_> {
+    /// Which storage class the claim asks for.
+    #[must_use]
+    pub fn class(&self) -> ClassReference<'_> {
+        let legacy = self.metadata.annotations.get(LEGACY_CLASS);
+        match legacy.or(self.spec.storage_class_name.as_deref()) {
+            None => ClassReference::Default,
+            Some("") => ClassReference::Classless,
+            Some(name) => ClassReference::Named(name),
+        }
+    }
+
+    /// The volume the claim is bound to, or asks for by name.
+    #[must_use]
+    pub fn volume_name(&self) -> Option<&str> {
+        self.spec.volume_name.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
+impl Reduce for Claim<'_> {
+    type Stored = Claim<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> Claim<'static> {
+        let Self { metadata, spec } = self;
+        Claim { metadata: metadata.into_stored(strings), spec: spec.into_stored(strings) }
+    }
+}
+
+/// `spec` of a claim.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSpec<'a> {
+    /// How the volume is to be mounted.
+    #[serde(deserialize_with = "nullable")]
+    pub access_modes: Vec<AccessMode>,
+    /// Class by name; absent means the cluster's default, `""` means none.
+    #[serde(borrow)]
+    pub storage_class_name: Option<Text<'a>>,
+    /// Filesystem or raw block device.
+    #[serde(deserialize_with = "nullable")]
+    pub volume_mode: VolumeMode,
+    /// Volume by name: set by the binder, or by a person who wants that one.
+    #[serde(borrow)]
+    pub volume_name: Option<Text<'a>>,
+}
+
+impl Reduce for ClaimSpec<'_> {
+    type Stored = ClaimSpec<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> ClaimSpec<'static> {
+        let Self { access_modes, storage_class_name, volume_mode, volume_name } = self;
+        ClaimSpec {
+            access_modes,
+            storage_class_name: storage_class_name.into_stored(strings),
+            volume_mode,
+            volume_name: volume_name.into_stored(strings),
+        }
+    }
+}
+
+/// Which storage class a claim asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassReference<'a> {
+    /// None named: whatever the cluster's default is.
+    Default,
+    /// `""`: no class at all, only volumes without one will do.
+    Classless,
+    /// By name; such a class need not exist for static volumes to bind.
+    Named(&'a str),
+}
+
+/// One of a claim's or volume's access modes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+pub enum AccessMode {
+    /// Read and write, on one node.
+    ReadWriteOnce,
+    /// Read only, on many nodes.
+    ReadOnlyMany,
+    /// Read and write, on many nodes.
+    ReadWriteMany,
+    /// Read and write, by one pod.
+    ReadWriteOncePod,
+}
+
+/// How a volume reaches its pod.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+pub enum VolumeMode {
+    /// Mounted as a directory; what an absent field means.
+    #[default]
+    Filesystem,
+    /// Handed over as a device: never an NFS mount.
+    Block,
+}

@@ -1,0 +1,249 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{AccessMode, Metadata, StringMap, VolumeMode, claim::LEGACY_CLASS, nullable};
+use crate::{
+    in_tree,
+    text::{Reduce, Strings, Text},
+};
+
+/// A `PersistentVolume`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PersistentVolume<'a> {
+    /// Name, annotations and the like.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub metadata: Metadata<'a>,
+    /// Where the data is, and for whom.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub spec: PersistentVolumeSpec<'a>,
+}
+
+impl PersistentVolume<'_> {
+    /// The class string a claim must name to bind this volume; `""` is a class
+    /// of its own here.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        let legacy = self.metadata.annotations.get(LEGACY_CLASS);
+        legacy.or(self.spec.storage_class_name.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the volume is promised to that claim: name and namespace equal,
+    /// uid equal or not yet set (`IsVolumeBoundToClaim`).
+    #[must_use]
+    pub fn names_claim(&self, namespace: &str, name: &str, uid: Option<&str>) -> bool {
+        self.spec.claim_ref.as_ref().is_some_and(|claim| {
+            claim.namespace == *namespace
+                && claim.name == *name
+                && claim.uid.as_deref().is_none_or(|at| at.is_empty() || Some(at) == uid)
+        })
+    }
+}
+
+impl Reduce for PersistentVolume<'_> {
+    type Stored = PersistentVolume<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> PersistentVolume<'static> {
+        let Self { metadata, spec } = self;
+        PersistentVolume {
+            metadata: metadata.into_stored(strings),
+            spec: spec.into_stored(strings),
+        }
+    }
+}
+
+/// `spec` of a volume.
+#[derive(Clone, Debug, Default)]
+pub struct PersistentVolumeSpec<'a> {
+    /// How the volume may be mounted.
+    pub access_modes: Vec<AccessMode>,
+    /// The claim it is promised to.
+    pub claim_ref: Option<ClaimRef<'a>>,
+    /// Options of the next mount.
+    pub mount_options: Vec<Text<'a>>,
+    /// Class string.
+    pub storage_class_name: Option<Text<'a>>,
+    /// Filesystem or raw block device.
+    pub volume_mode: VolumeMode,
+    /// Where the data is; absent only in an object the apiserver would refuse.
+    pub source: Option<PersistentVolumeSource<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = PersistentVolumeSpec<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the spec of a PersistentVolume")
+            }
+
+            // The source is one of many sibling keys, and serde's `flatten`
+            // would copy the whole map to find it.
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut spec = PersistentVolumeSpec::default();
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    match key.as_str() {
+                        "accessModes" => spec.access_modes = present(&mut map)?,
+                        "claimRef" => spec.claim_ref = map.next_value()?,
+                        "mountOptions" => spec.mount_options = present(&mut map)?,
+                        "storageClassName" => spec.storage_class_name = map.next_value()?,
+                        "volumeMode" => spec.volume_mode = present(&mut map)?,
+                        "nfs" => {
+                            let source: Option<_> = map.next_value()?;
+                            spec.source = source.map(PersistentVolumeSource::Nfs).or(spec.source);
+                        }
+                        "csi" => {
+                            let source: Option<_> = map.next_value()?;
+                            spec.source = source.map(PersistentVolumeSource::Csi).or(spec.source);
+                        }
+                        other => {
+                            let set = map.next_value::<Option<de::IgnoredAny>>()?.is_some();
+                            if set && in_tree::find(other).is_some() {
+                                spec.source = Some(PersistentVolumeSource::InTree(key));
+                            }
+                        }
+                    }
+                }
+                Ok(spec)
+            }
+        }
+
+        fn present<'de, A: de::MapAccess<'de>, T: Deserialize<'de> + Default>(
+            map: &mut A,
+        ) -> Result<T, A::Error> {
+            map.next_value::<Option<T>>().map(Option::unwrap_or_default)
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+impl Reduce for PersistentVolumeSpec<'_> {
+    type Stored = PersistentVolumeSpec<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> PersistentVolumeSpec<'static> {
+        let Self {
+            access_modes,
+            claim_ref,
+            mount_options,
+            storage_class_name,
+            volume_mode,
+            source,
+        } = self;
+        PersistentVolumeSpec {
+            access_modes,
+            claim_ref: claim_ref.into_stored(strings),
+            mount_options: mount_options.into_stored(strings),
+            storage_class_name: storage_class_name.into_stored(strings),
+            volume_mode,
+            source: source.into_stored(strings),
+        }
+    }
+}
+
+/// `spec.claimRef` of a volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimRef<'a> {
+    /// Namespace of the claim.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub namespace: Text<'a>,
+    /// Name of the claim.
+    #[serde(borrow, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Identity of the claim; empty while somebody merely reserved the volume.
+    #[serde(borrow)]
+    pub uid: Option<Text<'a>>,
+}
+
+impl Reduce for ClaimRef<'_> {
+    type Stored = ClaimRef<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> ClaimRef<'static> {
+        let Self { namespace, name, uid } = self;
+        ClaimRef {
+            namespace: namespace.into_stored(strings),
+            name: name.into_stored(strings),
+            uid: uid.into_stored(strings),
+        }
+    }
+}
+
+/// Where a volume's data is.
+#[derive(Clone, Debug)]
+pub enum PersistentVolumeSource<'a> {
+    /// The in-tree `nfs` source.
+    Nfs(NfsSource<'a>),
+    /// A CSI driver.
+    Csi(CsiSource<'a>),
+    /// Another in-tree source, by its field name (see [`in_tree`]).
+    InTree(Text<'a>),
+}
+
+impl Reduce for PersistentVolumeSource<'_> {
+    type Stored = PersistentVolumeSource<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> PersistentVolumeSource<'static> {
+        match self {
+            Self::Nfs(nfs) => PersistentVolumeSource::Nfs(nfs.into_stored(strings)),
+            Self::Csi(csi) => PersistentVolumeSource::Csi(csi.into_stored(strings)),
+            Self::InTree(field) => PersistentVolumeSource::InTree(field.into_stored(strings)),
+        }
+    }
+}
+
+/// The in-tree `nfs` source, of a volume or inline in a pod.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NfsSource<'a> {
+    /// Host name or address.
+    #[serde(borrow)]
+    pub server: Text<'a>,
+    /// Exported path.
+    #[serde(borrow)]
+    pub path: Text<'a>,
+}
+
+impl Reduce for NfsSource<'_> {
+    type Stored = NfsSource<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> NfsSource<'static> {
+        let Self { server, path } = self;
+        NfsSource { server: server.into_stored(strings), path: path.into_stored(strings) }
+    }
+}
+
+/// A CSI source, of a volume or inline in a pod.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CsiSource<'a> {
+    /// Name of the driver.
+    #[serde(borrow)]
+    pub driver: Text<'a>,
+    /// The driver's own name of the volume; inline volumes have none.
+    #[serde(borrow)]
+    pub volume_handle: Option<Text<'a>>,
+    /// Filesystem type the driver is told.
+    #[serde(borrow)]
+    pub fs_type: Option<Text<'a>>,
+    /// What else the driver is told.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub volume_attributes: StringMap<'a>,
+}
+
+impl Reduce for CsiSource<'_> {
+    type Stored = CsiSource<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> CsiSource<'static> {
+        let Self { driver, volume_handle, fs_type, volume_attributes } = self;
+        CsiSource {
+            driver: driver.into_stored(strings),
+            volume_handle: volume_handle.map(|handle| handle.to_shared()),
+            fs_type: fs_type.into_stored(strings),
+            volume_attributes: volume_attributes.into_stored(strings),
+        }
+    }
+}

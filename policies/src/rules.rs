@@ -1,0 +1,70 @@
+//! The rules, one file each; a rule's table of cases is where it is learned.
+
+mod critical_on_nfs;
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+pub use critical_on_nfs::CriticalOnNfs;
+
+use crate::{
+    critical::Criticality,
+    decide::{Operation, Subject},
+    facts::{Kind, Object},
+    policy::{Policy, RuleList},
+    resolve::Resolver,
+    verdict::Finding,
+};
+
+/// The label that makes an object, a pod template or a namespace critical.
+pub const CRITICAL_LABEL: &str = "nfs-guard.io/critical";
+
+/// Every rule there is.
+pub const RULES: RuleList = &[&CriticalOnNfs];
+
+/// One rule. It is asked about every subject it reads, and says what it found;
+/// what becomes of a finding is decided in one place for all rules
+/// (see [`crate::decide()`]).
+pub trait Rule: fmt::Debug + Send + Sync {
+    /// Its name, in configuration and output.
+    fn name(&self) -> &'static str;
+
+    /// The writes it has to see; the chart's webhook rules are held to these.
+    fn reads(&self) -> &'static [Reads];
+
+    /// What is wrong with one state of the subject.
+    fn judge(&self, case: &Case<'_>) -> Vec<Finding>;
+
+    /// Whether that write is one it has to see.
+    fn applies_to(&self, subject: &Subject<'_>) -> bool {
+        let (kind, operation) = (subject.object().kind(), subject.change.operation());
+        self.reads().iter().any(|reads| reads.kind == kind && reads.operations.contains(&operation))
+    }
+}
+
+/// Writes a rule has to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// Kind of the object written.
+    pub kind: Kind,
+    /// The operations on it.
+    pub operations: &'static [Operation],
+}
+
+/// What a rule is asked.
+pub struct Case<'c> {
+    /// The write.
+    pub subject: &'c Subject<'c>,
+    /// The state of the object that is judged: of an update first the new, then
+    /// the old one, to tell what was wrong before.
+    pub object: &'c Object<'c>,
+    /// Why the subject is critical, before or after the write.
+    pub critical: Option<&'c Criticality>,
+    /// The policy it is judged by.
+    pub policy: &'c Policy,
+    /// What volumes end up on.
+    pub resolver: &'c Resolver<'c>,
+    /// The time of the judgement.
+    pub now: Timestamp,
+}

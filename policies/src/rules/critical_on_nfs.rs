@@ -1,0 +1,471 @@
+//! `critical-on-nfs`: no critical workload on NFS.
+
+use super::{Case, Reads, Rule};
+use crate::{
+    backing::Kind,
+    config::{Mode, OnUnknown},
+    decide::{Change, Operation},
+    facts::{self, Object, WorkloadKind},
+    resolve::Volume,
+    verdict::{Effect, Finding, Leniency},
+};
+
+/// Users that finish a binding. Which of them writes depends on the binding
+/// mode and on `--use-service-account-credentials`.
+const BINDERS: [&str; 3] = [
+    "system:serviceaccount:kube-system:persistent-volume-binder",
+    "system:kube-controller-manager",
+    "system:kube-scheduler",
+];
+
+/// Finds every volume of a critical subject that ends up on forbidden storage,
+/// or on storage nobody can name.
+#[derive(Debug)]
+pub struct CriticalOnNfs;
+
+impl Rule for CriticalOnNfs {
+    fn name(&self) -> &'static str {
+        "critical-on-nfs"
+    }
+
+    fn reads(&self) -> &'static [Reads] {
+        const WRITES: &[Operation] = &[Operation::Create, Operation::Update];
+        &[
+            Reads { kind: facts::Kind::Workload(WorkloadKind::StatefulSet), operations: WRITES },
+            Reads { kind: facts::Kind::Claim, operations: WRITES },
+        ]
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Vec<Finding> {
+        if case.critical.is_none() {
+            return Vec::new();
+        }
+        let volumes = case.resolver.volumes(&case.subject.namespace, case.object);
+        volumes.into_iter().filter_map(|volume| self.finding(case, volume)).collect()
+    }
+}
+
+impl CriticalOnNfs {
+    fn finding(&self, case: &Case<'_>, volume: Volume<'_>) -> Option<Finding> {
+        let settings = &case.policy.settings.critical_on_nfs;
+        let forbidden = |kind| settings.forbid.iter().any(|forbidden| forbidden.covers(kind));
+        let mode = match settings.mode {
+            Mode::Off => return None,
+            Mode::Audit => Effect::Audit,
+            Mode::Warn => Effect::Warn,
+            Mode::Enforce => Effect::Deny,
+        };
+        let unknown = match settings.on_unknown {
+            OnUnknown::Allow => Effect::Allow,
+            OnUnknown::Warn => Effect::Warn,
+            OnUnknown::Deny => Effect::Deny,
+        };
+        let mut effect = match volume.resolved.backing.kind() {
+            Kind::Unknown => mode.min(unknown),
+            kind if forbidden(kind) => mode,
+            _ => return None,
+        };
+        let mut leniency = None;
+        if effect == Effect::Deny && is_binding(case) {
+            effect = Effect::Warn;
+            leniency = Some(Leniency::Binding);
+        }
+        let passes = |kind| kind != Kind::Unknown && !forbidden(kind);
+        let claim = volume.claim.filter(|_| effect == Effect::Deny);
+        Some(Finding {
+            rule: self.name(),
+            effect,
+            leniency,
+            volume: volume.name.to_owned(),
+            field: volume.field,
+            resolved: volume.resolved,
+            passing_classes: claim.map(|claim| case.resolver.classes_for(claim, passes)),
+        })
+    }
+}
+
+/// Whether the write only completes a binding: the volume names the claim
+/// already, or a binder says so that may be ahead of the caches. Denied here,
+/// the volume would stay bound to a claim that does not know of it.
+fn is_binding(case: &Case<'_>) -> bool {
+    let (Change::Update { old: Object::Claim(old), .. }, Object::Claim(claim)) =
+        (&case.subject.change, case.object)
+    else {
+        return false;
+    };
+    let Some(volume) = claim.volume_name() else { return false };
+    let set_now = old.volume_name().is_none();
+    let by_binder = BINDERS.iter().any(|binder| case.subject.user == **binder);
+    (set_now && by_binder) || case.resolver.promised(volume, &case.subject.namespace, claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Judge, claim, class, cluster, incident, set};
+
+    const NFS: &str = "StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS";
+
+    #[test]
+    fn judges_a_set_by_every_volume_of_its_pods() {
+        let judge = Judge::incident();
+        let nfs = json!({"name": "inline", "nfs": {"server": "nas", "path": "/x"}});
+        for (name, manifest, effect, chains) in [
+            (
+                "both templates on NFS",
+                set(&[("data", "nfs-proxmox"), ("audit", "nfs-proxmox")], &json!([])),
+                Effect::Deny,
+                vec![format!("volumeClaimTemplate data → {NFS}"), format!("volumeClaimTemplate audit → {NFS}")],
+            ),
+            ("block", set(&[("data", "proxmox-lvm-encrypted")], &json!([])), Effect::Allow, vec![]),
+            (
+                "one of two on NFS",
+                set(&[("data", "proxmox-lvm-encrypted"), ("audit", "nfs-proxmox")], &json!([])),
+                Effect::Deny,
+                vec![format!("volumeClaimTemplate audit → {NFS}")],
+            ),
+            (
+                "inline nfs",
+                set(&[], &json!([nfs])),
+                Effect::Deny,
+                vec!["volume inline → volume source nfs → NFS nas:/x".into()],
+            ),
+            (
+                "volumes that do not outlive the pod",
+                set(&[], &json!([{"name": "a", "emptyDir": {}}, {"name": "b", "secret": {"secretName": "s"}}])),
+                Effect::Allow,
+                vec![],
+            ),
+            (
+                "a generic ephemeral volume",
+                set(&[], &json!([{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}])),
+                Effect::Deny,
+                vec!["volume tmp → StorageClass nfs-proxmox (cluster default) → provisioner nfs.csi.k8s.io → NFS".into()],
+            ),
+            (
+                "a claim that is not there",
+                set(&[], &json!([{"name": "old", "persistentVolumeClaim": {"claimName": "gone"}}])),
+                Effect::Warn,
+                vec!["volume old → claim gone → unknown: claim gone does not exist".into()],
+            ),
+            (
+                "a pod volume that the template of its name replaces",
+                set(&[("inline", "proxmox-lvm-encrypted")], &json!([nfs])),
+                Effect::Allow,
+                vec![],
+            ),
+            (
+                "a source newer than the engine",
+                set(&[], &json!([{"name": "new", "holographic": {}}])),
+                Effect::Warn,
+                vec!["volume new → volume source holographic → unknown: volume source holographic is not resolved".into()],
+            ),
+        ] {
+            assert_eq!(judge.create("vault", &manifest).told(), (effect, chains), "{name}");
+        }
+    }
+
+    #[test]
+    fn judges_a_claim_by_what_it_will_be_bound_to() {
+        let judge = Judge::incident();
+        let annotated = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {
+            "name": "data", "annotations": {"volume.beta.kubernetes.io/storage-class": "nfs-proxmox"},
+        }, "spec": {"storageClassName": "proxmox-lvm-encrypted"}});
+        for (name, manifest, effect, chain) in [
+            ("class on NFS", claim(&json!({"storageClassName": "nfs-proxmox"})), Effect::Deny, format!("claim data → {NFS}")),
+            ("class on block", claim(&json!({"storageClassName": "proxmox-lvm-encrypted"})), Effect::Allow, String::new()),
+            (
+                "no class, and the default is NFS",
+                claim(&json!({})),
+                Effect::Deny,
+                "claim data → StorageClass nfs-proxmox (cluster default) → provisioner nfs.csi.k8s.io → NFS".into(),
+            ),
+            ("the annotation wins over the field", annotated, Effect::Deny, format!("claim data → {NFS}")),
+            (
+                "a static NFS volume by name",
+                claim(&json!({"storageClassName": "", "volumeName": "vault-old"})),
+                Effect::Deny,
+                "claim data → PersistentVolume vault-old → driver nfs.csi.k8s.io → NFS 192.168.1.127:/srv/nfs/vault".into(),
+            ),
+            (
+                "an in-tree volume by name",
+                claim(&json!({"volumeName": "in-tree"})),
+                Effect::Deny,
+                "claim data → PersistentVolume in-tree → volume source nfs → NFSv4.1 192.168.1.127:/srv/nfs/x".into(),
+            ),
+            ("a block volume by name", claim(&json!({"volumeName": "disk"})), Effect::Allow, String::new()),
+            ("a raw device", claim(&json!({"volumeMode": "Block"})), Effect::Allow, String::new()),
+            (
+                "a class that does not exist",
+                claim(&json!({"storageClassName": "fast-ssd"})),
+                Effect::Warn,
+                "claim data → StorageClass fast-ssd → unknown: StorageClass fast-ssd does not exist".into(),
+            ),
+            (
+                "a volume that does not exist",
+                claim(&json!({"volumeName": "nowhere"})),
+                Effect::Warn,
+                "claim data → PersistentVolume nowhere → unknown: PersistentVolume nowhere does not exist".into(),
+            ),
+            (
+                "no class on purpose",
+                claim(&json!({"storageClassName": ""})),
+                Effect::Warn,
+                "claim data → unknown: bound to no volume yet, and provisioned by nobody".into(),
+            ),
+        ] {
+            let chains = if chain.is_empty() { vec![] } else { vec![chain] };
+            assert_eq!(judge.create("vault", &manifest).told(), (effect, chains), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_volume_promised_to_the_claim_beats_its_class() {
+        let mut objects = incident();
+        objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "kept"}, "spec": {
+            "claimRef": {"namespace": "vault", "name": "data"}, "nfs": {"server": "nas", "path": "/kept"},
+        }}));
+        let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        let on_block = claim(&json!({"storageClassName": "proxmox-lvm-encrypted"}));
+        let (effect, chains) = judge.create("vault", &on_block).told();
+        assert_eq!(effect, Effect::Deny);
+        assert_eq!(
+            chains,
+            ["claim data → PersistentVolume kept → volume source nfs → NFS nas:/kept"]
+        );
+    }
+
+    #[test]
+    fn the_default_class_is_the_newest_and_then_the_first_by_name() {
+        let dated = |name: &str, provisioner: &str, created: &str| {
+            let mut class = class(name, provisioner, true);
+            class["metadata"]["creationTimestamp"] = json!(created);
+            class
+        };
+        for (name, classes, expected) in [
+            (
+                "newest",
+                [
+                    dated("a", "nfs.csi.k8s.io", "2024-01-01T00:00:00Z"),
+                    dated("b", "csi.proxmox.sinextra.dev", "2025-01-01T00:00:00Z"),
+                ],
+                Effect::Allow,
+            ),
+            (
+                "first by name",
+                [
+                    dated("b", "csi.proxmox.sinextra.dev", "2024-01-01T00:00:00Z"),
+                    dated("a", "nfs.csi.k8s.io", "2024-01-01T00:00:00Z"),
+                ],
+                Effect::Deny,
+            ),
+            (
+                "none",
+                [class("a", "nfs.csi.k8s.io", false), class("b", "nfs.csi.k8s.io", false)],
+                Effect::Warn,
+            ),
+        ] {
+            let objects: Vec<_> = incident().into_iter().take(2).chain(classes).collect();
+            let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+            assert_eq!(judge.create("vault", &claim(&json!({}))).told().0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_critical_is_judged() {
+        let labelled = |at: &str| {
+            let mut manifest = set(&[("data", "nfs-proxmox")], &json!([]));
+            *manifest.pointer_mut(at).unwrap() = json!({"nfs-guard.io/critical": "true"});
+            manifest
+        };
+        let mut in_metadata = set(&[("data", "nfs-proxmox")], &json!([]));
+        in_metadata["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
+        let mut priority = set(&[("data", "nfs-proxmox")], &json!([]));
+        priority["spec"]["template"]["spec"]["priorityClassName"] =
+            json!("system-cluster-critical");
+        let config = json!({"critical": {"namespaces": ["db-*"], "priorityClasses": ["system-*"]}});
+        let judge = Judge::incident().configured(config);
+        let plain = set(&[("data", "nfs-proxmox")], &json!([]));
+        for (name, namespace, manifest, why) in [
+            ("nothing", "web", &plain, None),
+            (
+                "namespace label",
+                "vault",
+                &plain,
+                Some("namespace vault has the label nfs-guard.io/critical=true"),
+            ),
+            (
+                "object label",
+                "web",
+                &in_metadata,
+                Some("it has the label nfs-guard.io/critical=true"),
+            ),
+            (
+                "template label",
+                "web",
+                &labelled("/spec/template/metadata/labels"),
+                Some("its pods have the label nfs-guard.io/critical=true"),
+            ),
+            (
+                "namespace name",
+                "db-orders",
+                &plain,
+                Some("namespace db-orders is configured as critical"),
+            ),
+            (
+                "priority class",
+                "web",
+                &priority,
+                Some("its pods have the priority class system-cluster-critical"),
+            ),
+        ] {
+            let verdict = judge.create(namespace, manifest).verdict;
+            assert_eq!(
+                verdict.critical.as_ref().map(ToString::to_string).as_deref(),
+                why,
+                "{name}"
+            );
+            let expected = if why.is_some() { Effect::Deny } else { Effect::Allow };
+            assert_eq!(verdict.effect(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn modes_and_on_unknown_decide_what_a_finding_leads_to() {
+        let (nfs, unknown) = (claim(&json!({})), claim(&json!({"storageClassName": "fast-ssd"})));
+        for (mode, on_unknown, on_nfs, on_missing_class) in [
+            ("enforce", "warn", Effect::Deny, Effect::Warn),
+            ("enforce", "deny", Effect::Deny, Effect::Deny),
+            ("enforce", "allow", Effect::Deny, Effect::Allow),
+            ("warn", "deny", Effect::Warn, Effect::Warn),
+            ("audit", "deny", Effect::Audit, Effect::Audit),
+            ("off", "deny", Effect::Allow, Effect::Allow),
+        ] {
+            let rule = json!({"mode": mode, "onUnknown": on_unknown});
+            let judge = Judge::incident().configured(json!({"rules": {"critical-on-nfs": rule}}));
+            assert_eq!(judge.create("vault", &nfs).told().0, on_nfs, "{rule}");
+            assert_eq!(judge.create("vault", &unknown).told().0, on_missing_class, "{rule}");
+        }
+    }
+
+    #[test]
+    fn other_network_filesystems_can_be_forbidden_too() {
+        let volume = json!([{"name": "share", "cephfs": {"monitors": ["m"]}}]);
+        let manifest = set(&[], &volume);
+        let strict = json!({"rules": {"critical-on-nfs": {"forbid": ["nfs", "other-network-fs"]}}});
+        assert_eq!(Judge::incident().create("vault", &manifest).told().0, Effect::Allow);
+        assert_eq!(
+            Judge::incident().configured(strict).create("vault", &manifest).told().0,
+            Effect::Deny
+        );
+    }
+
+    #[test]
+    fn an_update_is_denied_only_for_what_it_adds() {
+        let on = |class: &str| set(&[("data", class)], &json!([]));
+        let with = |volumes: Value| set(&[("data", "nfs-proxmox")], &volumes);
+        let nfs = json!([{"name": "logs", "nfs": {"server": "nas", "path": "/logs"}}]);
+        let mut critical = on("nfs-proxmox");
+        critical["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
+        for (name, namespace, old, new, expected) in [
+            ("nothing new", "vault", with(json!([])), with(json!([])), Effect::Warn),
+            ("another volume", "vault", with(json!([])), with(nfs.clone()), Effect::Deny),
+            ("one volume less", "vault", with(nfs.clone()), with(json!([])), Effect::Warn),
+            ("made critical", "web", on("nfs-proxmox"), critical.clone(), Effect::Warn),
+            ("label shed, nothing else", "web", critical.clone(), on("nfs-proxmox"), Effect::Warn),
+            ("label shed and NFS added", "web", critical, with(nfs), Effect::Deny),
+            (
+                "never critical",
+                "web",
+                on("proxmox-lvm-encrypted"),
+                on("nfs-proxmox"),
+                Effect::Allow,
+            ),
+        ] {
+            assert_eq!(
+                Judge::incident().update(namespace, &old, &new).told().0,
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_binding_is_refused_to_a_person_and_never_to_the_binder() {
+        let old = claim(&json!({"storageClassName": ""}));
+        let new = claim(&json!({"storageClassName": "", "volumeName": "vault-old"}));
+        let by = |user| Judge::incident().by(user).update("vault", &old, &new).told().0;
+        assert_eq!(by("developer"), Effect::Deny);
+        for binder in BINDERS {
+            assert_eq!(by(binder), Effect::Warn, "{binder}");
+        }
+
+        let mut objects = incident();
+        objects[4]["spec"]["claimRef"] = json!({"namespace": "vault", "name": "data"});
+        let promised = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        assert_eq!(promised.update("vault", &old, &new).told().0, Effect::Warn);
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_or_excluded_is_never_held_up() {
+        let mut leaving = claim(&json!({"storageClassName": "nfs-proxmox"}));
+        leaving["metadata"]["deletionTimestamp"] = json!("2026-04-22T09:00:00Z");
+        let before = claim(&json!({}));
+        let outcome = Judge::incident().update("vault", &before, &leaving);
+        assert_eq!((outcome.told().0, outcome.missed), (Effect::Allow, crate::Missed::default()));
+
+        let mut critical = set(&[("data", "nfs-proxmox")], &json!([]));
+        critical["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
+        assert_eq!(Judge::incident().create("kube-system", &critical).told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn says_what_it_had_to_do_without() {
+        let outcome =
+            Judge::incident().create("new", &claim(&json!({"storageClassName": "fast-ssd"})));
+        let missed: Vec<_> = outcome.missed.keys.iter().map(ToString::to_string).collect();
+        assert_eq!(missed, ["Namespace new"], "a subject that is not critical needs no class");
+
+        let outcome =
+            Judge::incident().create("vault", &claim(&json!({"storageClassName": "fast-ssd"})));
+        let missed: Vec<_> = outcome.missed.keys.iter().map(ToString::to_string).collect();
+        assert_eq!(missed, ["StorageClass fast-ssd"]);
+
+        let blind = Judge { cluster: crate::Snapshot::default(), ..Judge::incident() };
+        assert_eq!(
+            blind.create("vault", &claim(&json!({}))).missed.not_synced,
+            [facts::Kind::Namespace]
+        );
+    }
+
+    #[test]
+    fn a_denial_says_what_why_and_what_would_pass() {
+        let manifest = set(&[("data", "nfs-proxmox"), ("audit", "nfs-proxmox")], &json!([]));
+        let denial = Judge::incident().create("vault", &manifest).verdict.denial().unwrap();
+        assert_eq!(
+            denial.message,
+            format!(
+                "critical-on-nfs: StatefulSet vault/vault is critical, and 2 of its volumes end up on NFS:\n\
+                 \x20 volumeClaimTemplate data → {NFS}\n\
+                 \x20 volumeClaimTemplate audit → {NFS}\n\
+                 It is critical because namespace vault has the label nfs-guard.io/critical=true.\n\
+                 StorageClasses here that pass: proxmox-lvm-encrypted.\n\
+                 Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for an exception."
+            )
+        );
+        let fields: Vec<_> = denial.causes.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["spec.volumeClaimTemplates[0]", "spec.volumeClaimTemplates[1]"]);
+    }
+
+    #[test]
+    fn a_warning_names_the_rule_the_volume_and_the_reason() {
+        let outcome =
+            Judge::incident().create("vault", &claim(&json!({"storageClassName": "fast-ssd"})));
+        assert_eq!(
+            outcome.verdict.warnings(),
+            ["critical-on-nfs: volume data: backing unknown: StorageClass fast-ssd does not exist"]
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! Kubernetes label selectors.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::facts::StringMap;
+
+/// A Kubernetes `LabelSelector`: every requirement must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "RawSelector")]
+#[schemars(with = "RawSelector")]
+pub struct LabelSelector {
+    requirements: Vec<Requirement>,
+}
+
+impl LabelSelector {
+    /// Selects objects whose label `key` has that value.
+    #[must_use]
+    pub fn label(key: &str, value: &str) -> Self {
+        let requirement =
+            Requirement { key: key.into(), operator: Operator::In, values: vec![value.into()] };
+        Self { requirements: vec![requirement] }
+    }
+
+    /// Whether an object with these labels is selected.
+    #[must_use]
+    pub fn matches(&self, labels: &StringMap<'_>) -> bool {
+        self.requirements.iter().all(|requirement| requirement.holds(labels))
+    }
+}
+
+impl fmt::Display for LabelSelector {
+    /// As `kubectl get -l` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Requirement { key, operator, values }) in self.requirements.iter().enumerate() {
+            f.write_str(if n == 0 { "" } else { "," })?;
+            match (operator, &values[..]) {
+                (Operator::In, [value]) => write!(f, "{key}={value}"),
+                (Operator::NotIn, [value]) => write!(f, "{key}!={value}"),
+                (Operator::In, values) => write!(f, "{key} in ({})", values.join(",")),
+                (Operator::NotIn, values) => write!(f, "{key} notin ({})", values.join(",")),
+                (Operator::Exists, _) => f.write_str(key),
+                (Operator::DoesNotExist, _) => write!(f, "!{key}"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Requirement {
+    /// Key of the label.
+    key: String,
+    /// How the label's value relates to `values`.
+    operator: Operator,
+    /// Values; at least one for In and `NotIn`, none for Exists and `DoesNotExist`.
+    #[serde(default)]
+    values: Vec<String>,
+}
+
+impl Requirement {
+    // As `labels.Requirement.Matches` of apimachinery: an absent label is
+    // "not in" every set.
+    fn holds(&self, labels: &StringMap<'_>) -> bool {
+        let label = labels.get(&self.key);
+        let listed = label.is_some_and(|label| self.values.iter().any(|value| value == label));
+        match self.operator {
+            Operator::In => listed,
+            Operator::NotIn => !listed,
+            Operator::Exists => label.is_some(),
+            Operator::DoesNotExist => label.is_none(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+/// A Kubernetes label selector.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "LabelSelector")]
+struct RawSelector {
+    /// Labels that must have exactly these values.
+    #[serde(default)]
+    match_labels: std::collections::BTreeMap<String, String>,
+    /// Further requirements on labels.
+    #[serde(default)]
+    match_expressions: Vec<Requirement>,
+}
+
+impl TryFrom<RawSelector> for LabelSelector {
+    type Error = String;
+
+    fn try_from(raw: RawSelector) -> Result<Self, String> {
+        let RawSelector { match_labels, match_expressions } = raw;
+        for Requirement { key, operator, values } in &match_expressions {
+            let takes_values = matches!(operator, Operator::In | Operator::NotIn);
+            if takes_values == values.is_empty() {
+                let wants = if takes_values { "at least one value" } else { "no values" };
+                return Err(format!("label selector on {key}: {operator:?} takes {wants}"));
+            }
+        }
+        let equal = match_labels.into_iter().map(|(key, value)| Requirement {
+            key,
+            operator: Operator::In,
+            values: vec![value],
+        });
+        let requirements: Vec<_> = equal.chain(match_expressions).collect();
+        // An empty selector selects everything in Kubernetes; here that would
+        // make all of a cluster critical by a slip of the pen.
+        if requirements.is_empty() {
+            return Err(
+                "an empty label selector would select everything; to make every namespace \
+                        critical, write namespaces: [\"*\"]"
+                    .into(),
+            );
+        }
+        Ok(Self { requirements })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selects_as_kubernetes_does() {
+        let labels: StringMap<'_> = [("tier", "db"), ("app", "vault")].into_iter().collect();
+        for (json, expected, shown) in [
+            (r#"{"matchLabels": {"tier": "db"}}"#, true, "tier=db"),
+            (r#"{"matchLabels": {"tier": "web"}}"#, false, "tier=web"),
+            (
+                r#"{"matchLabels": {"app": "vault"}, "matchExpressions":
+                   [{"key": "tier", "operator": "In", "values": ["db", "queue"]}]}"#,
+                true,
+                "app=vault,tier in (db,queue)",
+            ),
+            (
+                r#"{"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["db"]}]}"#,
+                false,
+                "tier!=db",
+            ),
+            (
+                r#"{"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["db"]}]}"#,
+                true,
+                "x!=db",
+            ),
+            (r#"{"matchExpressions": [{"key": "x", "operator": "Exists"}]}"#, false, "x"),
+            (r#"{"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}"#, true, "!x"),
+        ] {
+            let selector: LabelSelector = serde_json::from_str(json).unwrap();
+            assert_eq!(selector.matches(&labels), expected, "{json}");
+            assert_eq!(selector.to_string(), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_apiserver_would_refuse_and_what_selects_everything() {
+        for json in [
+            "{}",
+            r#"{"matchExpressions": [{"key": "x", "operator": "In"}]}"#,
+            r#"{"matchExpressions": [{"key": "x", "operator": "Exists", "values": ["a"]}]}"#,
+            r#"{"matchExpressions": [{"key": "x", "operator": "Equals", "values": ["a"]}]}"#,
+            r#"{"matchLabel": {"a": "b"}}"#,
+        ] {
+            assert!(serde_json::from_str::<LabelSelector>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a judgement comes to, and how it is told.
+
+use std::fmt::Write as _;
+
+use crate::{
+    backing::{Backing, Kind, Resolved},
+    critical::Criticality,
+    facts,
+};
+
+/// Length of a warning, in characters, beyond which the apiserver may cut it
+/// (`kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response`).
+pub const WARNING_LENGTH: usize = 120;
+
+/// The answer about one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was judged.
+    pub subject: SubjectName,
+    /// Why nothing was judged, if so.
+    pub exempt: Option<Exempt>,
+    /// Why the subject is critical, if it is.
+    pub critical: Option<Criticality>,
+    /// Whether the write takes away what made the subject critical.
+    pub sheds_criticality: bool,
+    /// What the rules found.
+    pub findings: Vec<Finding>,
+}
+
+/// Name of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectName {
+    /// Its kind.
+    pub kind: facts::Kind,
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name, or the prefix of the name it will get.
+    pub name: String,
+}
+
+impl std::fmt::Display for SubjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, namespace, name } = self;
+        if namespace.is_empty() {
+            write!(f, "{kind} {name}")
+        } else {
+            write!(f, "{kind} {namespace}/{name}")
+        }
+    }
+}
+
+/// Why a subject is allowed without being judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exempt {
+    /// It is on its way out; holding it up would only wedge it.
+    BeingDeleted,
+    /// Its namespace is excluded by configuration.
+    ExcludedNamespace,
+}
+
+/// One thing a rule found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// What it leads to.
+    pub effect: Effect,
+    /// Why it leads to less than the rule's mode says, if so.
+    pub leniency: Option<Leniency>,
+    /// Name of the volume.
+    pub volume: String,
+    /// Where in the subject the volume is written.
+    pub field: String,
+    /// What the volume ends up on, and the way there.
+    pub resolved: Resolved,
+    /// Classes of this cluster that would pass; absent where no class decides,
+    /// or where nothing is denied.
+    pub passing_classes: Option<Vec<String>>,
+}
+
+impl Finding {
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Self { volume, resolved, leniency, .. } = self;
+        let mut message = match &resolved.backing {
+            Backing::Unknown(why) => format!("volume {volume}: backing unknown: {why}"),
+            backing => format!("volume {volume} ends up on {backing}"),
+        };
+        if let Some(leniency) = leniency {
+            let _ = write!(message, " ({})", leniency.as_str());
+        }
+        message
+    }
+
+    /// Whether `other` is the same wrong, perhaps of an older state.
+    pub(crate) fn same_wrong(&self, other: &Self) -> bool {
+        self.rule == other.rule
+            && self.volume == other.volume
+            && self.resolved.backing.kind() == other.resolved.backing.kind()
+    }
+}
+
+/// What a finding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing beyond a record.
+    Allow,
+    /// A record only, by the rule's mode.
+    Audit,
+    /// A warning.
+    Warn,
+    /// A denial.
+    Deny,
+}
+
+impl Effect {
+    /// The name used in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Audit => "audit",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// Why a finding leads to less than its rule's mode says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leniency {
+    /// The object had it before this update.
+    NotNew,
+    /// The volume is promised to the claim already; a denial now would leave it
+    /// half-bound.
+    Binding,
+}
+
+impl Leniency {
+    /// The reason, as a part of a sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNew => "not new with this update",
+            Self::Binding => "already being bound",
+        }
+    }
+}
+
+/// A denial, as the apiserver hands it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The whole message, several lines.
+    pub message: String,
+    /// The fields at fault: path and message.
+    pub causes: Vec<(String, String)>,
+}
+
+impl Verdict {
+    pub(crate) fn exempt(subject: SubjectName, exempt: Exempt) -> Self {
+        Self {
+            subject,
+            exempt: Some(exempt),
+            critical: None,
+            sheds_criticality: false,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The strongest of the findings' effects.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        let findings = self.findings.iter().map(|finding| finding.effect);
+        let shed = self.sheds_criticality.then_some(Effect::Warn);
+        findings.chain(shed).max().unwrap_or(Effect::Allow)
+    }
+
+    /// The warnings for whoever made the write, each no longer than
+    /// [`WARNING_LENGTH`].
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let findings = self.findings.iter().filter(|finding| finding.effect == Effect::Warn);
+        let mut warnings: Vec<_> = findings
+            .map(|finding| clip(&format!("{}: {}", finding.rule, finding.message())))
+            .collect();
+        if let Some(critical) = self.critical.as_ref().filter(|_| self.sheds_criticality) {
+            warnings.push(clip(&format!(
+                "nfs-guard: no longer critical after this change: was so because {critical}"
+            )));
+        }
+        warnings
+    }
+
+    /// The denial, if the verdict is one.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        let denied: Vec<_> =
+            self.findings.iter().filter(|finding| finding.effect == Effect::Deny).collect();
+        let rule = denied.first()?.rule;
+        let causes =
+            denied.iter().map(|finding| (finding.field.clone(), finding.resolved.to_string()));
+        Some(Denial { message: self.denial_message(rule, &denied), causes: causes.collect() })
+    }
+
+    fn denial_message(&self, rule: &str, denied: &[&Finding]) -> String {
+        let on_nfs = denied.iter().all(|finding| finding.resolved.backing.kind() == Kind::Nfs);
+        let storage = if on_nfs { "NFS" } else { "storage that is forbidden or not known" };
+        let volumes = match denied.len() {
+            1 => "a volume of it ends".to_owned(),
+            several => format!("{several} of its volumes end"),
+        };
+        let mut message =
+            format!("{rule}: {} is critical, and {volumes} up on {storage}:\n", self.subject);
+        for finding in denied {
+            let _ = writeln!(message, "  {}", finding.resolved);
+        }
+        if let Some(critical) = &self.critical {
+            let _ = writeln!(message, "It is critical because {critical}.");
+        }
+        if let Some(classes) = classes_for_all(denied) {
+            let _ = match &classes[..] {
+                [] => writeln!(message, "No StorageClass of this cluster would pass."),
+                classes => {
+                    writeln!(message, "StorageClasses here that pass: {}.", classes.join(", "))
+                }
+            };
+        }
+        message.push_str(
+            "Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for an exception.",
+        );
+        message
+    }
+}
+
+/// The classes that would pass for every finding that a class decides.
+fn classes_for_all(denied: &[&Finding]) -> Option<Vec<String>> {
+    let mut lists = denied.iter().filter_map(|finding| finding.passing_classes.as_ref());
+    let first = lists.next()?.clone();
+    Some(lists.fold(first, |mut all, list| {
+        all.retain(|class| list.contains(class));
+        all
+    }))
+}
+
+fn clip(warning: &str) -> String {
+    match warning.char_indices().nth(WARNING_LENGTH - 1) {
+        Some((at, _)) if warning.chars().count() > WARNING_LENGTH => format!("{}…", &warning[..at]),
+        _ => warning.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_cut_at_a_character_not_inside_one() {
+        let long = "ä".repeat(WARNING_LENGTH + 1);
+        assert_eq!(clip(&long).chars().count(), WARNING_LENGTH);
+        let fits = "ä".repeat(WARNING_LENGTH);
+        assert_eq!(clip(&fits), fits);
+    }
+}
