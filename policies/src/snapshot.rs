@@ -124,6 +124,18 @@ impl Snapshot {
         }
     }
 
+    /// Whether objects of a kind have been read.
+    #[must_use]
+    pub fn is_synced(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Namespace => self.namespaces.synced,
+            Kind::Claim => self.claims.synced,
+            Kind::Volume => self.volumes.synced,
+            Kind::Class => self.classes.synced,
+            Kind::Workload(_) => self.workloads.synced,
+        }
+    }
+
     /// How many objects of a kind are held; all workloads count as one kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {

@@ -206,9 +206,10 @@ impl Verdict {
     fn denial_message(&self, rule: &str, denied: &[&Finding]) -> String {
         let on_nfs = denied.iter().all(|finding| finding.resolved.backing.kind() == Kind::Nfs);
         let storage = if on_nfs { "NFS" } else { "storage that is forbidden or not known" };
-        let volumes = match denied.len() {
-            1 => "a volume of it ends".to_owned(),
-            several => format!("{several} of its volumes end"),
+        let volumes = match (self.subject.kind, denied.len()) {
+            (facts::Kind::Claim, _) => "ends".to_owned(),
+            (_, 1) => "1 of its volumes ends".to_owned(),
+            (_, several) => format!("{several} of its volumes end"),
         };
         let mut message =
             format!("{rule}: {} is critical, and {volumes} up on {storage}:\n", self.subject);

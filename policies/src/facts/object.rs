@@ -59,6 +59,18 @@ impl<'a> Object<'a> {
             | Self::Namespace(Namespace { metadata }) => metadata,
         }
     }
+
+    /// The object's metadata, to be completed.
+    #[must_use]
+    pub fn metadata_mut(&mut self) -> &mut Metadata<'a> {
+        match self {
+            Self::Workload(Workload { metadata, .. })
+            | Self::Claim(Claim { metadata, .. })
+            | Self::Volume(PersistentVolume { metadata, .. })
+            | Self::Class(StorageClass { metadata, .. })
+            | Self::Namespace(Namespace { metadata }) => metadata,
+        }
+    }
 }
 
 impl Reduce for Object<'_> {

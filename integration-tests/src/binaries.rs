@@ -1,0 +1,118 @@
+//! Where the programs are that a test runs.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The control plane's programs and its two clients.
+#[derive(Debug)]
+pub struct Binaries {
+    /// The store behind the API server.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub kube_apiserver: PathBuf,
+    /// Binds claims, runs workloads, collects garbage.
+    pub kube_controller_manager: PathBuf,
+    /// Picks the node a claim waits for.
+    pub kube_scheduler: PathBuf,
+    /// The client people use.
+    pub kubectl: PathBuf,
+    /// Plays the kubelets.
+    pub kwok: PathBuf,
+    /// Installs the chart.
+    pub helm: PathBuf,
+}
+
+impl Binaries {
+    /// Finds every program: first in `KUBEBUILDER_ASSETS`, as controller-runtime's
+    /// envtest does, else in the folder `control-plane/build.sh` builds.
+    pub fn locate() -> Result<Self> {
+        let provided = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let mut built = None;
+        let mut find = |name: &str| -> Result<PathBuf> {
+            if let Some(path) = provided.as_ref().map(|folder| folder.join(name))
+                && path.is_file()
+            {
+                return Ok(path);
+            }
+            let folder = match &built {
+                Some(folder) => folder,
+                None => built.insert(build_control_plane()?),
+            };
+            let path = folder.join(name);
+            ensure!(path.is_file(), "{} does not exist", path.display());
+            Ok(path)
+        };
+        Ok(Self {
+            etcd: find("etcd")?,
+            kube_apiserver: find("kube-apiserver")?,
+            kube_controller_manager: find("kube-controller-manager")?,
+            kube_scheduler: find("kube-scheduler")?,
+            kubectl: find("kubectl")?,
+            kwok: find("kwok")?,
+            helm: find("helm")?,
+        })
+    }
+}
+
+/// The guard's own binary, built once per test run from the sources as they are
+/// now, with the profile and into the target folder of the running test.
+pub fn nfs_guard() -> Result<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BUILT.get_or_init(|| build_nfs_guard().map_err(|error| format!("{error:#}"))) {
+        Ok(path) => Ok(path),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+/// The folder Cargo puts the running profile's binaries in, such as `target/debug`.
+pub fn profile_folder() -> Result<PathBuf> {
+    let executable = env::current_exe().context("finding the running test's path")?;
+    // Tests lie in `deps`, ordinary binaries beside it.
+    let folder = executable
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .context("the running test has no parent folder")?;
+    Ok(folder.to_path_buf())
+}
+
+fn build_control_plane() -> Result<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane/build.sh");
+    let output = Command::new(script)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting {script}"))?;
+    ensure!(output.status.success(), "{script} failed: {}", output.status);
+    let folder = String::from_utf8(output.stdout).context("build.sh printed no UTF-8")?;
+    Ok(PathBuf::from(folder.trim()))
+}
+
+fn build_nfs_guard() -> Result<PathBuf> {
+    let folder = profile_folder()?;
+    let target = folder.parent().context("the profile's folder has no parent")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => bail!("{} names no Cargo profile", folder.display()),
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "-p", "nfs-guard", "--bin", "nfs-guard"])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .context("starting cargo to build nfs-guard")?;
+    ensure!(
+        output.status.success(),
+        "building nfs-guard failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(folder.join("nfs-guard"))
+}

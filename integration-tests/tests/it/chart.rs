@@ -1,0 +1,251 @@
+//! The chart: what it renders, refuses, grants and leaves behind.
+
+use std::time::Duration;
+
+use nfs_guard_integration_tests::{
+    ControlPlane, Kubectl, TestNamespace, User,
+    chart::CHART,
+    wait::{Progress, wait_for},
+};
+use serde_json::{Value, json};
+
+#[test]
+fn lints_without_a_warning() {
+    let helm = ControlPlane::shared().helm();
+    helm.run(&["lint", "--strict", CHART]).expect_success();
+}
+
+#[test]
+fn refuses_values_it_does_not_know() {
+    let helm = ControlPlane::shared().helm();
+    for (value, complaint) in [
+        ("webhok.timeoutSeconds=3", "additional properties 'webhok' not allowed"),
+        ("webhook.timeout=3", "additional properties 'timeout' not allowed"),
+        ("service.type=NodePort", "additional properties 'type' not allowed"),
+        ("webhook.timeoutSeconds=31", "maximum"),
+        ("service.port=https", "got string, want integer"),
+        ("fullnameOverride=NFS", "does not match pattern"),
+    ] {
+        let ran = helm.run(&["template", CHART, "--set", value]);
+        assert!(!ran.succeeded() && ran.stderr.contains(complaint), "{value}: {ran}");
+    }
+}
+
+#[test]
+fn names_every_object_after_the_release() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.share();
+    let namespace = control_plane.namespace("names", &[]);
+    for (release, arguments, name) in [
+        ("my-nfs-guard", &[][..], "my-nfs-guard"),
+        ("storage", &[][..], "storage-nfs-guard"),
+        ("storage", &["--set", "fullnameOverride=watchdog"][..], "watchdog"),
+    ] {
+        let mut objects: Vec<(String, String)> = render(&namespace, release, arguments)
+            .iter()
+            .map(|object| (text(&object["kind"]), text(&object["metadata"]["name"])))
+            .collect();
+        objects.sort();
+        let expected = [
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "ConfigMap",
+            "Role",
+            "RoleBinding",
+            "Service",
+            "ServiceAccount",
+            "ValidatingWebhookConfiguration",
+        ];
+        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), name.to_owned())));
+    }
+}
+
+#[test]
+fn passes_values_on_to_the_objects() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.share();
+    let namespace = control_plane.namespace("values", &[]);
+    let address = control_plane.address(60).to_string();
+    let values = format!(
+        "service.port=8443,service.clusterIP={address},webhook.timeoutSeconds=7,\
+         config.critical.namespaces={{vault}}"
+    );
+    let objects = render(&namespace, "nfs-guard", &["--set", &values]);
+    let object = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+    assert_eq!(object("Service")["spec"]["clusterIP"], address.as_str());
+    assert_eq!(object("Service")["spec"]["ports"][0]["port"], 8443);
+    assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], 8443);
+    let config = &object("ConfigMap")["data"]["config.yaml"];
+    assert_eq!(config, "critical:\n  namespaces:\n  - vault\n");
+    for entry in object("ValidatingWebhookConfiguration")["webhooks"].as_array().unwrap() {
+        assert_eq!(entry["timeoutSeconds"], 7);
+        assert_eq!(entry["clientConfig"]["caBundle"], Value::Null);
+        assert_eq!(
+            entry["clientConfig"]["service"],
+            json!({
+                "name": "nfs-guard",
+                "namespace": namespace.name(),
+                "path": "/validate",
+                "port": 8443,
+            })
+        );
+    }
+}
+
+#[test]
+fn grants_what_the_guard_needs_and_no_more() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.reserve();
+    let release = Release::install(control_plane, "rights");
+    let account = format!("system:serviceaccount:{}:rights-nfs-guard", release.namespace);
+    let can = |arguments: &[&str]| {
+        let question = [&["auth", "can-i", "--as", &account], arguments].concat();
+        release.admin().run(&question).stdout.trim() == "yes"
+    };
+    let webhooks = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    let own_webhooks = &format!("{webhooks}/rights-nfs-guard");
+    for granted in [
+        &["watch", "persistentvolumeclaims", "--all-namespaces"][..],
+        &["list", "persistentvolumes"],
+        &["get", "namespaces"],
+        &["watch", "storageclasses.storage.k8s.io"],
+        &["patch", own_webhooks],
+        &["create", "secrets"],
+        &["update", "secrets/rights-nfs-guard-tls"],
+    ] {
+        assert!(can(granted), "{granted:?} is granted");
+    }
+    for withheld in [
+        &["get", "secrets"][..],
+        &["get", "secrets/other"],
+        &["create", "secrets", "--namespace=default"],
+        &["patch", webhooks],
+        &["delete", own_webhooks],
+        &["update", "persistentvolumeclaims"],
+        &["get", "pods"],
+    ] {
+        assert!(!can(withheld), "{withheld:?} is withheld");
+    }
+}
+
+#[test]
+fn a_dead_guard_stops_writes_in_critical_namespaces_and_lets_objects_go() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.reserve();
+    let critical = control_plane.namespace("critical", &[("nfs-guard.io/critical", "true")]);
+    let ordinary = control_plane.namespace("ordinary", &[]);
+    for namespace in [&critical, &ordinary] {
+        namespace.kubectl().create(CLAIM).expect_success();
+        namespace.kubectl().wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
+    }
+    let release = Release::install(control_plane, "dead");
+    wait_for_webhook(&critical, true);
+
+    let label = ["label", "pvc", "data", "tier=db"];
+    let finalizer = |value: &'static str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{value}}}}}"#);
+        move |kubectl: &Kubectl| kubectl.run(&["patch", "pvc", "data", "--patch", &patch])
+    };
+    let refused = critical.kubectl().run(&label);
+    assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
+    ordinary.kubectl().run(&label).expect_success();
+    release.namespace.kubectl().create(CLAIM).expect_success();
+    critical.kubectl_as(User::Kubelets).run(&["label", "pvc", "data", "seen=yes"]).expect_success();
+
+    let critical = critical.kubectl();
+    finalizer(r#"["example.com/backup"]"#)(&critical).expect_success();
+    critical.run(&["delete", "pvc", "data", "--wait=false"]).expect_success();
+    critical.run(&label).expect_success();
+    finalizer("null")(&critical).expect_success();
+    critical.wait(&["--for=delete", "pvc/data"]);
+    drop(release);
+}
+
+#[test]
+fn uninstalling_leaves_nothing_in_the_way() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.reserve();
+    let critical = control_plane.namespace("freed", &[("nfs-guard.io/critical", "true")]);
+    let release = Release::install(control_plane, "passing");
+    wait_for_webhook(&critical, true);
+    drop(release);
+    wait_for_webhook(&critical, false);
+    let kinds = "validatingwebhookconfigurations,clusterroles,clusterrolebindings";
+    let left = control_plane.kubectl(User::Admin).run(&[
+        "get",
+        kinds,
+        "--selector=app.kubernetes.io/instance=passing",
+        "--output=name",
+    ]);
+    assert_eq!(left.expect_success().stdout, "");
+}
+
+/// A release whose guard never runs; uninstalled when dropped.
+struct Release {
+    control_plane: &'static ControlPlane,
+    namespace: TestNamespace<'static>,
+    name: &'static str,
+}
+
+impl Release {
+    fn install(control_plane: &'static ControlPlane, name: &'static str) -> Self {
+        // Critical, so that it takes the exclusion to keep the guard's own namespace open.
+        let namespace = control_plane.namespace(name, &[("nfs-guard.io/critical", "true")]);
+        control_plane.helm().install(name, namespace.name(), &[]).expect_success();
+        Self { control_plane, namespace, name }
+    }
+
+    fn admin(&self) -> Kubectl {
+        self.namespace.kubectl_as(User::Admin)
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        let uninstall = ["uninstall", self.name, "--namespace", self.namespace.name(), "--wait"];
+        let ran = self.control_plane.helm().run(&uninstall);
+        assert!(ran.succeeded() || std::thread::panicking(), "{ran}");
+    }
+}
+
+/// The chart's objects as the API server understands them.
+fn render(namespace: &TestNamespace, release: &str, arguments: &[&str]) -> Vec<Value> {
+    let helm = ControlPlane::shared().helm();
+    let template = ["template", release, CHART, "--namespace", namespace.name()];
+    let manifest = helm.run(&[&template, arguments].concat()).expect_success().stdout;
+    let create = ["create", "--dry-run=server", "--output=json", "-f", "-"];
+    let ran = namespace.kubectl_as(User::Admin).feed(&create, &manifest).expect_success();
+    // kubectl prints the objects one after another.
+    serde_json::Deserializer::from_str(&ran.stdout).into_iter().map(Result::unwrap).collect()
+}
+
+/// Waits until the API server calls, or no longer calls, the webhook for this
+/// namespace: it learns of a change by a watch.
+fn wait_for_webhook(namespace: &TestNamespace, called: bool) {
+    let what = if called { "the webhook to be called" } else { "the webhook to be gone" };
+    wait_for(what, Duration::from_secs(30), || {
+        let claim = CLAIM.replace("name: data", "name: canary");
+        let ran = namespace.kubectl().feed(&["create", "--dry-run=server", "-f", "-"], &claim);
+        Ok(if ran.stderr.contains("failed calling webhook") == called {
+            Progress::Done(())
+        } else {
+            Progress::NotYet(ran.to_string())
+        })
+    })
+    .unwrap();
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+const CLAIM: &str = "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: data
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: nfs-proxmox
+  resources: {requests: {storage: 1Gi}}
+";

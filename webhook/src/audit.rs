@@ -1,0 +1,128 @@
+//! The audit log: one JSON line for every decision that was not a plain allow.
+
+use std::{io::Write, sync::Arc};
+
+use jiff::Timestamp;
+use nfs_guard_policies::{Effect, Exempt, Subject, Verdict};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::{metrics::Metrics, report::FindingReport, review::Request};
+
+/// Records that wait to be written. Denials come by ones and twos; a full queue
+/// means the output does not drain.
+const QUEUE: usize = 1024;
+
+/// One decision, as it is written.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// What the line is: always `decision`.
+    event: &'static str,
+    /// Version of this form.
+    version: u32,
+    /// When it was decided.
+    time: String,
+    /// The request's uid, as in the apiserver's audit log.
+    uid: String,
+    /// Who made the write.
+    user: String,
+    /// CREATE or UPDATE.
+    operation: &'static str,
+    /// Whether the write would not have been kept anyway.
+    dry_run: bool,
+    /// Kind of the object.
+    kind: &'static str,
+    /// Its namespace; empty for cluster-scoped kinds.
+    namespace: String,
+    /// Its name.
+    name: String,
+    /// deny, warn, audit or allow.
+    decision: &'static str,
+    /// Why the object is critical, if it is.
+    critical: Option<String>,
+    /// What was found.
+    findings: Vec<FindingReport>,
+}
+
+impl Record {
+    /// Whether a verdict is recorded: everything but the plain allow of what is
+    /// not critical.
+    #[must_use]
+    pub fn is_due(verdict: &Verdict) -> bool {
+        let Verdict { subject: _, exempt, critical, sheds_criticality: _, findings: _ } = verdict;
+        match exempt {
+            Some(Exempt::BeingDeleted | Exempt::ExcludedNamespace) => false,
+            None => critical.is_some() || verdict.effect() > Effect::Allow,
+        }
+    }
+
+    /// The record of that verdict.
+    #[must_use]
+    pub fn of(request: &Request<'_>, subject: &Subject<'_>, verdict: &Verdict) -> Self {
+        let name = &verdict.subject;
+        Self {
+            event: "decision",
+            version: 1,
+            time: Timestamp::now().to_string(),
+            uid: request.uid.to_string(),
+            user: subject.user.to_string(),
+            operation: subject.change.operation().as_str(),
+            dry_run: request.dry_run.unwrap_or(false),
+            kind: name.kind.as_str(),
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+            decision: verdict.effect().as_str(),
+            critical: verdict.critical.as_ref().map(ToString::to_string),
+            findings: FindingReport::all(verdict),
+        }
+    }
+}
+
+/// Takes records and never waits: admission must not hang on a log.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    lines: mpsc::Sender<Vec<u8>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Writes the records; ends when every [`Audit`] is gone.
+#[derive(Debug)]
+pub struct AuditWriter {
+    lines: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Audit {
+    /// An audit log and the writer behind it.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> (Self, AuditWriter) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self { lines: sender, metrics }, AuditWriter { lines: receiver })
+    }
+
+    /// Queues a record; one that does not fit is lost, counted and logged.
+    pub fn record(&self, record: &Record) {
+        let mut line = serde_json::to_vec(record).expect("a record holds nothing JSON cannot");
+        line.push(b'\n');
+        if self.lines.try_send(line).is_err() {
+            self.metrics.audit_dropped();
+            tracing::error!(uid = record.uid, decision = record.decision, "audit record lost");
+        }
+    }
+}
+
+impl AuditWriter {
+    /// Writes records until there will be no more, on a thread of its own:
+    /// a pipe that nobody reads must hold up nothing else.
+    ///
+    /// # Errors
+    /// The output does not take them.
+    pub fn run(mut self, output: &mut dyn Write) -> std::io::Result<()> {
+        while let Some(line) = self.lines.blocking_recv() {
+            output.write_all(&line)?;
+            output.flush()?;
+        }
+        Ok(())
+    }
+}

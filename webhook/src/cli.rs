@@ -1,0 +1,180 @@
+//! The command line.
+
+mod check;
+mod demo;
+mod embedded;
+mod kubernetes;
+mod running;
+mod schema;
+mod serve;
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
+use nfs_guard_policies::Snapshot;
+use tracing_subscriber::EnvFilter;
+
+use crate::manifest::{InputError, Manifests};
+
+/// Keeps critical Kubernetes workloads off NFS.
+#[derive(Debug, Parser)]
+#[command(name = "nfs-guard", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 good, 1 a negative finding, 2 bad usage, configuration or \
+                        input, 3 cluster unreachable.\nLogs go to standard error; RUST_LOG sets \
+                        their level (default: info).")]
+pub struct Command {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Serve(Box<serve::Serve>),
+    Demo(demo::Demo),
+    Check(check::Check),
+    Schema(schema::Schema),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  nfs-guard completions bash > /etc/bash_completion.d/nfs-guard"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  nfs-guard man | man -l -")]
+    Man,
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// All is well.
+    Good,
+    /// It did its work and the answer is no.
+    Negative,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+enum Failure {
+    /// What it was given cannot be used; each line says what and where.
+    Input(Vec<InputError>),
+    /// The cluster cannot be reached.
+    Unreachable(anyhow::Error),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self::Input(vec![error])
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Runs a command to its end.
+#[must_use]
+pub fn run(command: Command) -> ExitCode {
+    log_to_standard_error();
+    let ended = match command.task {
+        Task::Serve(serve) => serve.run(),
+        Task::Demo(demo) => demo.run(),
+        Task::Check(check) => check.run(),
+        Task::Schema(schema) => schema.run(),
+        Task::Completions { shell } => {
+            let mut command = Command::command();
+            clap_complete::generate(shell, &mut command, "nfs-guard", &mut std::io::stdout());
+            Ok(Exit::Good)
+        }
+        Task::Man => clap_mangen::Man::new(Command::command())
+            .render(&mut std::io::stdout())
+            .map(|()| Exit::Good)
+            .map_err(Into::into),
+    };
+    exit_code(ended)
+}
+
+fn exit_code(ended: Result<Exit, Failure>) -> ExitCode {
+    match ended {
+        Ok(Exit::Good) => ExitCode::SUCCESS,
+        Ok(Exit::Negative) => ExitCode::from(1),
+        Err(Failure::Input(errors)) => {
+            for error in errors {
+                anstream::eprintln!("error: {error}");
+            }
+            ExitCode::from(2)
+        }
+        Err(Failure::Unreachable(error)) => {
+            anstream::eprintln!("error: {error:#}");
+            ExitCode::from(3)
+        }
+        Err(Failure::Other(error)) => {
+            anstream::eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// JSON for machines, text for a person at a terminal.
+fn log_to_standard_error() {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// The configuration file, as several commands take it.
+#[derive(Debug, clap::Args)]
+struct ConfigArgument {
+    /// Configuration file (YAML); without it, the defaults
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+}
+
+/// Snapshots of a cluster, as several commands take them.
+#[derive(Debug, clap::Args)]
+struct ClusterArgument {
+    /// Snapshot of the cluster, as `kubectl get ns,sc,pv,pvc -A -o yaml` prints it; may be repeated
+    #[arg(long, value_name = "SNAPSHOT", value_hint = ValueHint::FilePath)]
+    cluster: Vec<PathBuf>,
+}
+
+impl ClusterArgument {
+    /// The cluster, and the inputs that could not be read.
+    fn read(&self) -> (Snapshot, Vec<InputError>) {
+        let manifests = Manifests::read(&self.cluster);
+        let mut snapshot = Snapshot::complete();
+        manifests.insert_into(&mut snapshot);
+        (snapshot, manifests.errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_shows_an_example() {
+        let command = Command::command();
+        command.clone().debug_assert();
+        for task in command.get_subcommands() {
+            let help = task.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} shows no example", task.get_name());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Instant,
+};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use nfs_guard_policies::GuardConfig;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::{Exit, Failure, embedded::Embedded, running::Signals};
+use crate::{
+    client::ReviewClient,
+    incident::{self, SCENES, Scene},
+};
+
+/// Replay the incident against a server of its own, over TLS
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  nfs-guard demo --keep   # and go on serving, to try it with curl"
+)]
+pub(super) struct Demo {
+    /// Go on serving when the replay is over
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Demo {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        Runtime::new().context("cannot start the runtime")?.block_on(self.replay())
+    }
+
+    async fn replay(&self) -> Result<Exit, Failure> {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let audit = Box::new(std::io::sink());
+        let embedded = Embedded::start((free, free), GuardConfig::default(), None, None, audit)?;
+        let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
+        let bold = Style::new().bold();
+        anstream::println!("nfs-guard serves the incident's cluster at {}\n", embedded.url());
+
+        let mut answers = Vec::new();
+        for (at, scene) in SCENES.iter().enumerate() {
+            anstream::println!("{bold}{}. {}{bold:#}", at + 1, scene.title);
+            let answer = ask(&client, scene).await?;
+            answer.show(scene);
+            answers.push((scene, answer));
+        }
+
+        let count =
+            |decision| answers.iter().filter(|(_, answer)| answer.decision == decision).count();
+        anstream::println!(
+            "demo: {} requests over TLS: {} denied, {} allowed, {} allowed with a warning",
+            answers.len(),
+            count("deny"),
+            count("allow"),
+            count("warn"),
+        );
+        let surprise = answers.iter().find(|(scene, answer)| scene.decision != answer.decision);
+        if let Some((scene, answer)) = surprise {
+            let (expected, got) = (scene.decision, answer.decision);
+            anstream::println!("demo: {}: expected {expected}, got {got}", scene.file);
+            return Ok(Exit::Negative);
+        }
+        if self.keep {
+            anstream::println!("{}\nTry it:\n  {}", embedded.announcement(), embedded.curl());
+            return embedded.until_stopped(&mut Signals::new()?).await;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// The answer to one scene.
+struct Answer {
+    decision: &'static str,
+    response: Value,
+    object: Value,
+    size: usize,
+    milliseconds: f64,
+}
+
+async fn ask(client: &ReviewClient, scene: &Scene) -> anyhow::Result<Answer> {
+    let object = scene.object();
+    let review = incident::review(scene.file, &object).to_string();
+    let (size, asked) = (review.len(), Instant::now());
+    let (status, body) = client.post("application/json", review).await?;
+    let milliseconds = asked.elapsed().as_secs_f64() * 1000.0;
+    let mut answer: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
+    ensure!(status.is_success(), "no decision: HTTP {status}: {answer}");
+    let response = answer["response"].take();
+    let decision = match (&response["allowed"], &response["warnings"]) {
+        (Value::Bool(false), _) => "deny",
+        (_, Value::Array(_)) => "warn",
+        _ => "allow",
+    };
+    Ok(Answer { decision, response, object, size, milliseconds })
+}
+
+impl Answer {
+    fn show(&self, scene: &Scene) {
+        let Self { decision, response, object, size, milliseconds } = self;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (kind, metadata) = (text(&object["kind"]), &object["metadata"]);
+        let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+        let style = match *decision {
+            "deny" => AnsiColor::Red.on_default(),
+            "warn" => AnsiColor::Yellow.on_default(),
+            _ => AnsiColor::Green.on_default(),
+        };
+        anstream::println!("   request   CREATE {kind} {namespace}/{name}, review of {size} bytes");
+        anstream::println!("   decision  {style}{decision}{style:#} in {milliseconds:.1} ms");
+        anstream::println!("$ kubectl apply -f {}", scene.file);
+        for warning in response["warnings"].as_array().into_iter().flatten() {
+            anstream::println!("Warning: {}", text(warning));
+        }
+        if *decision == "deny" {
+            let message = text(&response["status"]["message"]);
+            anstream::println!(
+                "Error from server (Forbidden): error when creating \"{}\": admission webhook \
+                 \"critical.validate.nfs-guard.io\" denied the request: {message}\n",
+                scene.file
+            );
+        } else {
+            let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+            let group = group.map_or(String::new(), |(group, _)| format!(".{group}"));
+            anstream::println!("{}{group}/{name} created\n", kind.to_ascii_lowercase());
+        }
+    }
+}

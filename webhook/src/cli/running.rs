@@ -1,0 +1,153 @@
+//! A server from its start to its end.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use nfs_guard_certs::{Material, Slot, server_config};
+use nfs_guard_policies::Policy;
+use serde_json::json;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+
+use super::{Exit, Failure};
+use crate::{
+    audit::Audit,
+    cluster::View,
+    metrics::Metrics,
+    reviewer::Reviewer,
+    server::{Limits, Listeners, Service, Serving},
+};
+
+/// Longest time requests get that are still running when connections close; no
+/// review is granted more (see [`Limits::deadline`]).
+const REQUESTS: Duration = Duration::from_secs(10);
+
+/// Longest time the last audit records get to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
+/// What a server is started with.
+pub(super) struct Start<'a> {
+    pub(super) listen: SocketAddr,
+    pub(super) admin_listen: SocketAddr,
+    pub(super) policy: Policy,
+    pub(super) view: View,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) material: &'a Material,
+    pub(super) audit: Box<dyn Write + Send>,
+}
+
+/// A server that runs.
+pub(super) struct Running {
+    serving: Serving,
+    audit: JoinHandle<io::Result<()>>,
+    url: String,
+    admin: String,
+}
+
+impl Running {
+    /// Binds, and serves from now on; whether it can judge yet is another matter.
+    pub(super) fn start(start: Start<'_>) -> Result<Self, Failure> {
+        let Start { listen, admin_listen, policy, view, metrics, material, mut audit } = start;
+        let listeners = Listeners::bind(listen, admin_listen)?;
+        let url = format!("https://{}/validate", reachable(listeners.review_address()?));
+        let admin = format!("http://{}", reachable(listeners.admin_address()?));
+        let tls = server_config(Arc::new(Slot::new(material))).context("TLS cannot be set up")?;
+        let (log, writer) = Audit::new(Arc::clone(&metrics));
+        let reviewer = Reviewer::new(policy, view, log, Arc::clone(&metrics));
+        let service = Service::new(reviewer, metrics, Limits::default());
+        let serving = listeners.serve(service, Arc::new(tls))?;
+        let audit = tokio::task::spawn_blocking(move || {
+            let ended = writer.run(&mut *audit);
+            if let Err(error) = &ended {
+                tracing::error!(%error, "audit log cannot be written; records are lost from now on");
+            }
+            ended
+        });
+        Ok(Self { serving, audit, url, admin })
+    }
+
+    /// Where reviews are taken.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The line that tells whoever started the server that it is ready.
+    pub(super) fn announcement(&self, ca: Option<&Path>) -> String {
+        json!({"event": "serving", "url": self.url, "admin": self.admin, "ca": ca}).to_string()
+    }
+
+    /// Serves until a signal asks to stop, then drains; `ready` is what remains
+    /// to be done first, `watches` what must never end.
+    pub(super) async fn until_stopped(
+        mut self,
+        signals: &mut Signals,
+        mut watches: JoinHandle<()>,
+        ready: impl Future<Output = Result<(), Failure>>,
+        delay: Duration,
+    ) -> Result<Exit, Failure> {
+        tokio::pin!(ready);
+        let mut is_ready = false;
+        loop {
+            tokio::select! {
+                done = &mut ready, if !is_ready => {
+                    done?;
+                    is_ready = true;
+                }
+                () = signals.next() => break,
+                error = self.serving.failed() => return Err(error.into()),
+                ended = &mut watches => return Err(anyhow!("the watches ended: {ended:?}").into()),
+            }
+        }
+        tracing::info!(delay_seconds = delay.as_secs(), "shutting down");
+        let ended = tokio::select! {
+            drained = self.serving.drain(delay, REQUESTS) => drained.map(|()| Exit::Good),
+            () = signals.next() => {
+                tracing::warn!("second signal, ending at once");
+                return Ok(Exit::Negative);
+            }
+        };
+        watches.abort();
+        if tokio::time::timeout(LAST_RECORDS, self.audit).await.is_err() {
+            tracing::error!("the last audit records could not be written");
+        }
+        Ok(ended?)
+    }
+}
+
+/// The address a client on this machine would use: nobody can connect to
+/// "every address".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use nfs_guard_policies::{GuardConfig, Policy};
+use tokio::runtime::Runtime;
+
+use super::{
+    ClusterArgument, ConfigArgument, Exit, Failure,
+    embedded::Embedded,
+    kubernetes,
+    running::{Running, Signals, Start},
+};
+use crate::{
+    cluster::{Caches, LookUp, View},
+    config,
+    manifest::InputError,
+    metrics::Metrics,
+};
+
+/// Run the admission server
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  nfs-guard serve --config /etc/nfs-guard/config.yaml\n  \
+                        nfs-guard serve --embedded   # no cluster needed: the incident's, over real TLS")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Address that takes reviews, over TLS
+    #[arg(long, default_value = "[::]:8443", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Address of /livez, /readyz and /metrics, plain HTTP
+    #[arg(long, default_value = "[::]:8080", value_name = "ADDRESS")]
+    admin_listen: SocketAddr,
+    /// Write the CA that signs our certificate to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ca_out: Option<PathBuf>,
+    /// Seconds to go on serving after SIGTERM, until nobody sends any more; a second signal ends at once
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    shutdown_delay: u64,
+    /// Need no cluster: throw-away CA, and a snapshot to judge in
+    #[arg(long)]
+    embedded: bool,
+    #[command(flatten)]
+    cluster: ClusterArgument,
+    #[command(flatten)]
+    kubernetes: KubernetesArguments,
+}
+
+/// How the guard finds itself in its cluster.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "In a cluster")]
+pub(super) struct KubernetesArguments {
+    /// Kubeconfig; without it, the pod's service account or the usual one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Namespace the guard runs in; nothing in it is judged
+    #[arg(long, env = "POD_NAMESPACE", default_value = "nfs-guard", value_name = "NAME")]
+    pub(super) namespace: String,
+    /// Service the apiserver reaches the guard by
+    #[arg(long, default_value = "nfs-guard", value_name = "NAME")]
+    pub(super) service: String,
+    /// Secret that holds the CA and the certificate
+    #[arg(long, default_value = "nfs-guard-tls", value_name = "NAME")]
+    pub(super) tls_secret: String,
+    /// ValidatingWebhookConfiguration to write the CA bundle into
+    #[arg(long, default_value = "nfs-guard", value_name = "NAME")]
+    pub(super) webhook_configuration: String,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let config = config::load(self.config.config.as_deref())?;
+        if !self.embedded && !self.cluster.cluster.is_empty() {
+            let advice = "goes with --embedded only; a live cluster is watched".to_owned();
+            return Err(InputError::whole("--cluster", advice).into());
+        }
+        let runtime = Runtime::new().context("cannot start the runtime")?;
+        let ended = runtime.block_on(async {
+            if self.embedded { self.embedded(config).await } else { self.live(config).await }
+        });
+        // A pipe that nobody reads must not hold up the end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        ended
+    }
+
+    async fn live(self, mut config: GuardConfig) -> Result<Exit, Failure> {
+        let mut signals = Signals::new()?;
+        let client = kubernetes::client(self.kubernetes.kubeconfig.as_deref()).await?;
+        let material = kubernetes::certificate(&client, &self.kubernetes).await?;
+        config.excluded_namespaces.push(self.kubernetes.namespace.as_str().into());
+
+        let metrics = Arc::new(Metrics::default());
+        let caches = Caches::new(client.clone());
+        let synced = caches.synced();
+        let running = Running::start(Start {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            policy: Policy::new(config),
+            view: View::live(&caches, LookUp::new(client.clone(), Arc::clone(&metrics))),
+            metrics,
+            material: &material,
+            audit: Box::new(std::io::stdout()),
+        })?;
+        let watches = tokio::spawn(caches.run());
+        let announcement = running.announcement(self.ca_out.as_deref());
+        let ready = async {
+            synced.notified().await;
+            kubernetes::publish_ca(client, &self.kubernetes, &material).await?;
+            if let Some(file) = &self.ca_out {
+                let written = std::fs::write(file, material.ca_bundle());
+                written.with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            anstream::println!("{announcement}");
+            Ok(())
+        };
+        let delay = Duration::from_secs(self.shutdown_delay);
+        running.until_stopped(&mut signals, watches, ready, delay).await
+    }
+
+    async fn embedded(self, config: GuardConfig) -> Result<Exit, Failure> {
+        let mut signals = Signals::new()?;
+        let (cluster, errors) = self.cluster.read();
+        if !errors.is_empty() {
+            return Err(Failure::Input(errors));
+        }
+        let cluster = (!self.cluster.cluster.is_empty()).then_some(cluster);
+        let audit = Box::new(std::io::stdout());
+        let addresses = (self.listen, self.admin_listen);
+        let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
+        anstream::println!("{}", embedded.announcement());
+        anstream::eprintln!("Try it:\n  {}", embedded.curl());
+        embedded.until_stopped(&mut signals).await
+    }
+}

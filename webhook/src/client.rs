@@ -1,0 +1,68 @@
+//! An HTTPS client that trusts one CA and nothing else.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, StatusCode, header::CONTENT_TYPE};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// Posts reviews to a guard, as the apiserver does: HTTP/1.1 over TLS.
+#[derive(Clone, Debug)]
+pub struct ReviewClient {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    url: String,
+}
+
+impl ReviewClient {
+    /// A client of the guard at `url`, which must present a certificate of one
+    /// of the CAs in that PEM text.
+    ///
+    /// # Errors
+    /// The text holds no certificate that can be used.
+    pub fn new(url: &str, ca_bundle: &str) -> anyhow::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca_bundle.as_bytes()) {
+            roots.add(certificate.context("CA bundle is not PEM")?).context("CA cannot be used")?;
+        }
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, url: url.to_owned() })
+    }
+
+    /// Posts a body and returns the status and the answer's body.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn post(
+        &self,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::post(&self.url)
+            .header(CONTENT_TYPE, content_type)
+            .body(Full::new(body.into()))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .with_context(|| format!("no answer from {}", self.url))?;
+        let (parts, body) = response.into_parts();
+        Ok((parts.status, body.collect().await?.to_bytes()))
+    }
+}

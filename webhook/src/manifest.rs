@@ -1,0 +1,316 @@
+//! Objects from files: what `kubectl apply -f` and `kubectl get -o yaml` know.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use nfs_guard_policies::{
+    Snapshot,
+    facts::{Kind, Object, Scope},
+    text::{Reduce, Strings, Text},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use crate::report::Source;
+
+/// One object of a file that the engine understands.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) source: Source,
+    pub(crate) object: Object<'static>,
+    /// The object as it was written.
+    pub(crate) value: Value,
+}
+
+/// Input that cannot be read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InputError {
+    path: String,
+    place: Option<(u64, u64)>,
+    message: String,
+}
+
+impl InputError {
+    /// The input as a whole cannot be read.
+    pub(crate) fn whole(path: &str, message: String) -> Self {
+        Self { path: path.to_owned(), place: None, message }
+    }
+
+    /// The parser stopped at a place, or what it read has the wrong form.
+    pub(crate) fn yaml(path: &str, error: &serde_saphyr::Error) -> Self {
+        let place = error.location().map(|at| (at.line(), at.column()));
+        let plain = serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off };
+        let message = error.render_with_options(plain);
+        // The place comes first here, as compilers write it; not again at the end.
+        let suffix = place.map(|(line, column)| format!(" at line {line}, column {column}"));
+        let message = suffix.and_then(|suffix| message.strip_suffix(&suffix)).unwrap_or(&message);
+        Self { path: path.to_owned(), place, message: message.replace('\n', " ") }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, place, message } = self;
+        match place {
+            Some((line, column)) => write!(f, "{path}:{line}:{column}: {message}"),
+            None => write!(f, "{path}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}
+
+/// The objects of all inputs, and every input that could not be read.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    pub(crate) objects: Vec<Manifest>,
+    pub(crate) errors: Vec<InputError>,
+}
+
+impl Manifests {
+    /// Reads files, directories (their `*.yaml`, `*.yml` and `*.json`, at any
+    /// depth) and `-` for standard input.
+    pub(crate) fn read(paths: &[PathBuf]) -> Self {
+        let mut all = Self::default();
+        for path in paths {
+            all.read_path(path);
+        }
+        all
+    }
+
+    /// Reads a text: any number of documents, each an object or a list.
+    pub(crate) fn read_text(&mut self, path: &str, text: &str) {
+        let options = serde_saphyr::options! {
+            // A snapshot of a large cluster is large; aliases stay limited.
+            budget: None,
+        };
+        let mut bytes = text.as_bytes();
+        for document in serde_saphyr::read_with_options::<_, Spanned<Document>>(&mut bytes, options)
+        {
+            match document {
+                Ok(Spanned { value, referenced, .. }) => self.add(path, value, referenced.line()),
+                Err(error) => self.errors.push(InputError::yaml(path, &error)),
+            }
+        }
+    }
+
+    fn read_path(&mut self, path: &Path) {
+        let shown = path.display().to_string();
+        let read = if path == Path::new("-") {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        } else if path.is_dir() {
+            return self.read_directory(path, &shown);
+        } else {
+            fs::read_to_string(path)
+        };
+        match read {
+            Ok(text) => self.read_text(&shown, &text),
+            Err(error) => self.errors.push(InputError::whole(&shown, error.to_string())),
+        }
+    }
+
+    fn read_directory(&mut self, path: &Path, shown: &str) {
+        let entries = fs::read_dir(path).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
+        });
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.errors.push(InputError::whole(shown, error.to_string())),
+        };
+        entries.sort();
+        for entry in entries {
+            let extension = entry.extension().and_then(|extension| extension.to_str());
+            if entry.is_dir() || matches!(extension, Some("yaml" | "yml" | "json")) {
+                self.read_path(&entry);
+            }
+        }
+    }
+
+    fn add(&mut self, path: &str, document: Document, line: u64) {
+        let Document { fields, items } = document;
+        let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
+        if kind.ends_with("List") {
+            for Spanned { value, referenced, .. } in items {
+                self.add_object(path, value, referenced.line());
+            }
+        } else {
+            self.add_object(path, Value::Object(fields), line);
+        }
+    }
+
+    fn add_object(&mut self, path: &str, value: Value, line: u64) {
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+            let message = "no Kubernetes object: apiVersion and kind are missing".to_owned();
+            let place = Some((line, 1));
+            return self.errors.push(InputError { path: path.to_owned(), place, message });
+        };
+        let Some(kind) = Kind::of_manifest(api_version, kind) else { return };
+        match read_object(kind, &value) {
+            Ok(object) => {
+                let source = Source { path: path.to_owned(), line };
+                self.objects.push(Manifest { source, object, value });
+            }
+            Err(error) => {
+                let message = format!("not a {kind}: {error}");
+                self.errors.push(InputError {
+                    path: path.to_owned(),
+                    place: Some((line, 1)),
+                    message,
+                });
+            }
+        }
+    }
+
+    /// Adds the objects to a snapshot.
+    pub(crate) fn insert_into(&self, snapshot: &mut Snapshot) {
+        for manifest in &self.objects {
+            snapshot.insert(manifest.object.clone());
+        }
+    }
+}
+
+fn read_object(kind: Kind, value: &Value) -> Result<Object<'static>, serde_json::Error> {
+    let mut object = Object::read(kind, value)?;
+    let metadata = object.metadata_mut();
+    if kind.scope() == Scope::Namespaced && metadata.namespace.is_none() {
+        metadata.namespace = Some(Text::from("default"));
+    }
+    Ok(object.into_stored(&mut Strings::default()))
+}
+
+/// One YAML document: an object, or a list of them whose items keep their
+/// place.
+#[derive(Debug, Default)]
+struct Document {
+    fields: Map<String, Value>,
+    items: Vec<Spanned<Value>>,
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Document;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a Kubernetes object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+                let mut document = Document::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "items" {
+                        document.items = map.next_value::<Items>()?.0;
+                    } else {
+                        document.fields.insert(key, map.next_value()?);
+                    }
+                }
+                Ok(document)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The items of a list; nothing, where `items` is something else.
+struct Items(Vec<Spanned<Value>>);
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sequence;
+
+        impl<'de> Visitor<'de> for Sequence {
+            type Value = Items;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the items of a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Items(Vec::new()))
+            }
+
+            fn visit_unit<E>(self) -> Result<Items, E> {
+                Ok(Items(Vec::new()))
+            }
+        }
+
+        deserializer.deserialize_any(Sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Manifests {
+        let mut manifests = Manifests::default();
+        manifests.read_text("m.yaml", text);
+        manifests
+    }
+
+    fn told(manifests: &Manifests) -> Vec<(String, u64)> {
+        let objects = manifests.objects.iter();
+        objects.map(|m| (m.object.metadata().name.to_string(), m.source.line)).collect()
+    }
+
+    #[test]
+    fn every_object_knows_the_line_it_starts_at() {
+        let documents = read(concat!(
+            "# a comment\n",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n",
+            "---\n",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: not-judged}\n",
+            "---\n",
+            "apiVersion: v1\nitems:\n",
+            "- apiVersion: v1\n  kind: PersistentVolumeClaim\n  metadata:\n    name: b\n",
+            "- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: c\n",
+            "kind: List\n",
+        ));
+        assert_eq!(documents.errors, []);
+        assert_eq!(told(&documents), [("a".into(), 2), ("b".into(), 12), ("c".into(), 16)]);
+        assert_eq!(documents.objects[1].object.metadata().namespace.as_deref(), Some("default"));
+        assert_eq!(documents.objects[2].object.metadata().namespace, None);
+    }
+
+    #[test]
+    fn reads_json_as_well() {
+        let text = "{\"apiVersion\": \"v1\",\n\t\"kind\": \"Namespace\", \"metadata\": {\"name\": \"a\", \"labels\": null}}";
+        assert_eq!(told(&read(text)), [("a".into(), 1)]);
+    }
+
+    #[test]
+    fn one_bad_document_does_not_hide_the_others() {
+        let manifests = read(concat!(
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec: {storageClassName: 7}\n",
+            "---\n",
+            "just: text\n",
+            "---\n",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: good}\n",
+        ));
+        assert_eq!(told(&manifests), [("good".into(), 8)]);
+        let errors: Vec<_> = manifests.errors.iter().map(ToString::to_string).collect();
+        assert!(errors[0].starts_with("m.yaml:1:1: not a PersistentVolumeClaim: "), "{errors:?}");
+        assert!(errors[1].starts_with("m.yaml:6:1: no Kubernetes object"), "{errors:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The admission review, as the apiserver writes it and wants it answered
+//! (`admission.k8s.io/v1`).
+
+use std::collections::BTreeMap;
+
+use nfs_guard_policies::{
+    Change, Subject, Verdict,
+    facts::{Kind, Object},
+    text::Text,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::fault::Fault;
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdmissionReview<'a> {
+    #[serde(borrow)]
+    api_version: Text<'a>,
+    #[serde(borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
+}
+
+/// The request of a review. The objects stay text until it is known what they
+/// are.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request<'a> {
+    /// Names the request; the answer must repeat it.
+    #[serde(borrow)]
+    pub uid: Text<'a>,
+    /// Kind of the object.
+    #[serde(borrow)]
+    kind: GroupVersionKind<'a>,
+    /// Part of the object that is addressed, e.g. `scale`.
+    #[serde(borrow, default)]
+    sub_resource: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    namespace: Option<Text<'a>>,
+    #[serde(borrow)]
+    operation: Text<'a>,
+    #[serde(borrow, default)]
+    user_info: UserInfo<'a>,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    old_object: Option<&'a RawValue>,
+    /// Whether the write will not be kept.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GroupVersionKind<'a> {
+    #[serde(borrow, default)]
+    group: Text<'a>,
+    #[serde(borrow)]
+    kind: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct UserInfo<'a> {
+    #[serde(borrow, default)]
+    username: Text<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a review's envelope.
+    ///
+    /// # Errors
+    /// [`Fault::NotAReview`] when it is none, or lacks the uid that every
+    /// answer needs.
+    pub fn read(body: &'a [u8]) -> Result<Self, Fault> {
+        let not_a_review = |why: &str| Fault::NotAReview(why.to_owned());
+        let review: AdmissionReview<'a> =
+            serde_json::from_slice(body).map_err(|error| not_a_review(&error.to_string()))?;
+        if review.api_version != *API_VERSION || review.kind != *KIND {
+            return Err(not_a_review(&format!("it is a {} {}", review.api_version, review.kind)));
+        }
+        let request = review.request.ok_or_else(|| not_a_review("it has no request"))?;
+        if request.uid.is_empty() {
+            return Err(not_a_review("its request has no uid"));
+        }
+        Ok(request)
+    }
+
+    /// What the request writes; `None` when it is nothing the engine judges.
+    ///
+    /// # Errors
+    /// [`Fault::Object`] when an object is not what the request says.
+    pub fn subject(&self) -> Result<Option<Subject<'a>>, Fault> {
+        let Some(kind) = Kind::find(&self.kind.group, &self.kind.kind) else { return Ok(None) };
+        if self.sub_resource.as_ref().is_some_and(|part| !part.is_empty()) {
+            return Ok(None);
+        }
+        let new = || self.object(kind, "object", self.object);
+        let change = match self.operation.as_str() {
+            "CREATE" => Change::Create(new()?),
+            "UPDATE" => Change::Update {
+                new: new()?,
+                old: self.object(kind, "oldObject", self.old_object)?,
+            },
+            _ => return Ok(None),
+        };
+        let namespace = self.namespace.clone().unwrap_or_default();
+        Ok(Some(Subject { change, namespace, user: self.user_info.username.clone() }))
+    }
+
+    fn object(
+        &self,
+        kind: Kind,
+        field: &'static str,
+        object: Option<&'a RawValue>,
+    ) -> Result<Object<'a>, Fault> {
+        let text = object.map_or("null", RawValue::get);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Object::read(kind, &mut deserializer).map_err(|source| Fault::Object {
+            uid: self.uid.to_string(),
+            field,
+            kind: kind.as_str(),
+            source,
+        })
+    }
+}
+
+/// The answer to a review.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    uid: String,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, String>,
+}
+
+/// The part of a Kubernetes `Status` that a denial carries.
+#[derive(Debug, Serialize)]
+struct Status {
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Details,
+}
+
+#[derive(Debug, Serialize)]
+struct Details {
+    causes: Vec<Cause>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cause {
+    reason: &'static str,
+    field: String,
+    message: String,
+}
+
+impl Answer {
+    /// The answer to a request the engine has nothing to say about.
+    #[must_use]
+    pub fn unjudged(uid: &str) -> Self {
+        Self::new(uid, None, Vec::new(), BTreeMap::from([("decision", "unjudged".to_owned())]))
+    }
+
+    /// The answer that verdict comes to.
+    #[must_use]
+    pub fn of(uid: &str, verdict: &Verdict) -> Self {
+        let status = verdict.denial().map(|denial| Status {
+            code: 403,
+            reason: "Forbidden",
+            message: denial.message,
+            details: Details {
+                causes: denial
+                    .causes
+                    .into_iter()
+                    .map(|(field, message)| Cause { reason: "FieldValueForbidden", field, message })
+                    .collect(),
+            },
+        });
+        Self::new(uid, status, verdict.warnings(), audit_annotations(verdict))
+    }
+
+    fn new(
+        uid: &str,
+        status: Option<Status>,
+        warnings: Vec<String>,
+        audit_annotations: BTreeMap<&'static str, String>,
+    ) -> Self {
+        let allowed = status.is_none();
+        let response =
+            Response { uid: uid.to_owned(), allowed, status, warnings, audit_annotations };
+        Self { api_version: API_VERSION, kind: KIND, response }
+    }
+}
+
+/// What the apiserver keeps in its own audit log. It prefixes each key with the
+/// webhook's name.
+fn audit_annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::from([("decision", verdict.effect().as_str().to_owned())]);
+    if let Some(critical) = &verdict.critical {
+        annotations.insert("critical", critical.to_string());
+    }
+    if !verdict.findings.is_empty() {
+        let findings = verdict.findings.iter();
+        let told = findings.map(|finding| format!("{}: {}", finding.rule, finding.resolved));
+        annotations.insert("findings", told.collect::<Vec<_>>().join("\n"));
+    }
+    annotations
+}

@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    error_handling::HandleErrorLayer,
+    extract::{Query, State},
+    http::{HeaderMap, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use tower::{
+    BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::Service;
+use crate::fault::Fault;
+
+/// Kept back from the time the apiserver grants, for the way there and back and
+/// for a busy machine: an answer that comes too late is no answer.
+const MARGIN: Duration = Duration::from_millis(200);
+
+pub(super) fn router(service: Service) -> Router {
+    let limit = service.limits.concurrent;
+    let overloaded = service.clone();
+    let panicked = service.clone();
+    Router::new()
+        .route("/validate", post(validate))
+        .with_state(service)
+        .layer(CatchPanicLayer::custom(move |_panic: Box<dyn std::any::Any + Send>| {
+            // The panic's own words went to the log by the panic hook.
+            faulted(&panicked, Fault::Panic)
+        }))
+        .layer(
+            ServiceBuilder::new()
+                .layer(HandleErrorLayer::new(move |_full: BoxError| {
+                    let response = faulted(&overloaded, Fault::Overload { limit });
+                    async move { response }
+                }))
+                .layer(LoadShedLayer::new())
+                .layer(GlobalConcurrencyLimitLayer::new(limit)),
+        )
+}
+
+/// What the apiserver adds to the URL.
+#[derive(Deserialize)]
+struct Parameters {
+    timeout: Option<String>,
+}
+
+async fn validate(
+    State(service): State<Service>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let limits = service.limits;
+    let granted = parameters.timeout.as_deref().and_then(go_duration);
+    let time = granted.unwrap_or(limits.deadline).min(limits.deadline).saturating_sub(MARGIN);
+    let judged = async {
+        is_json(&headers)?;
+        let body = tokio::time::timeout(limits.deadline, whole(body, limits.body)).await;
+        let body = body.map_err(|_| Fault::Body("it stopped coming".into()))??;
+        service.reviewer.review(&body, time).await
+    };
+    match judged.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(fault) => faulted(&service, fault),
+    }
+}
+
+fn faulted(service: &Service, fault: Fault) -> Response {
+    service.metrics.fault(&fault);
+    tracing::warn!(fault = fault.name(), %fault, "request not judged");
+    fault.into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
+    let value = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Fault::ContentType(value.to_owned()))
+    }
+}
+
+/// The whole body. One that is too large is read on to twice the limit and
+/// thrown away: a client that is still sending would see a broken connection
+/// instead of the answer.
+async fn whole(mut body: Body, limit: usize) -> Result<Bytes, Fault> {
+    let mut read = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Fault::Body(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size > 2 * limit {
+            break;
+        }
+        if size <= limit {
+            read.extend_from_slice(&data);
+        } else {
+            read = BytesMut::new();
+        }
+    }
+    if size > limit { Err(Fault::TooLarge { limit }) } else { Ok(read.freeze()) }
+}
+
+/// The apiserver writes its timeout as Go prints a duration: `10s`, `2.5s`,
+/// `500ms`. Anything else is not its doing and leaves the default.
+fn go_duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(unit);
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_apiservers_timeout() {
+        for (text, expected) in [
+            ("10s", Some(Duration::from_secs(10))),
+            ("2.5s", Some(Duration::from_millis(2500))),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("-1s", None),
+            ("", None),
+            ("10", None),
+            ("1m0s", None),
+        ] {
+            assert_eq!(go_duration(text), expected, "{text}");
+        }
+    }
+}
