@@ -24,7 +24,8 @@ pub struct Ran {
 
 impl Ran {
     /// Runs a command to its end, with `stdin` as its standard input.
-    pub(crate) fn new(command: &mut Command, stdin: &str) -> Self {
+    #[must_use]
+    pub fn new(command: &mut Command, stdin: &str) -> Self {
         let output = command
             .stdin(file_of(stdin))
             .output()

@@ -8,7 +8,11 @@ mod running;
 mod schema;
 mod serve;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use nfs_guard_policies::Snapshot;
@@ -95,8 +99,9 @@ pub fn run(command: Command) -> ExitCode {
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();
-            clap_complete::generate(shell, &mut command, "nfs-guard", &mut std::io::stdout());
-            Ok(Exit::Good)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "nfs-guard", &mut script);
+            std::io::stdout().write_all(&script).map(|()| Exit::Good).map_err(Into::into)
         }
         Task::Man => clap_mangen::Man::new(Command::command())
             .render(&mut std::io::stdout())
@@ -120,11 +125,18 @@ fn exit_code(ended: Result<Exit, Failure>) -> ExitCode {
             anstream::eprintln!("error: {error:#}");
             ExitCode::from(3)
         }
+        // Whoever reads our output has seen enough (`nfs-guard schema | head`).
+        Err(Failure::Other(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Other(error)) => {
             anstream::eprintln!("error: {error:#}");
             ExitCode::from(1)
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// JSON for machines, text for a person at a terminal.

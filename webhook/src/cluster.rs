@@ -41,6 +41,12 @@ impl View {
         Self { caches: caches.published(), look_up: Some(Arc::new(look_up)) }
     }
 
+    /// A cluster whose caches stand still, and whatever they lack is asked for.
+    #[cfg(test)]
+    pub(crate) fn lagging(snapshot: Snapshot, look_up: LookUp) -> Self {
+        Self { look_up: Some(Arc::new(look_up)), ..Self::fixed(snapshot) }
+    }
+
     /// The cluster at this moment.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {

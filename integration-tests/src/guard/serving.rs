@@ -55,6 +55,8 @@ impl Serving {
             .arg(kubeconfig)
             .args(["--listen", listen, "--admin-listen", "127.0.0.1:0"])
             .args(["--namespace", namespace])
+            // Nobody has to notice: the apiserver knows one address only.
+            .args(["--shutdown-delay", "0"])
             .arg("--ca-out")
             .arg(ca);
         let (mut process, output) = Process::start_piped("nfs-guard", &command, logs)?;

@@ -2,4 +2,11 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chart;
+mod command_line;
 mod control_plane;
+mod enforcement;
+mod faults;
+mod http;
+mod manifests;
+mod outage;
+mod shutdown;

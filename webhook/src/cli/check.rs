@@ -1,4 +1,7 @@
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum, ValueHint};
@@ -77,10 +80,10 @@ impl Check {
 
         let report = judge(&manifests, cluster, &policy);
         match self.output {
-            Output::Table => print_table(&report),
+            Output::Table => print_table(&mut anstream::stdout(), &report)?,
             Output::Json => {
                 let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                anstream::println!("{text}");
+                writeln!(io::stdout(), "{text}")?;
             }
         }
         if !errors.is_empty() {
@@ -132,7 +135,7 @@ impl Summary {
     }
 }
 
-fn print_table(report: &CheckReport) {
+fn print_table(output: &mut impl Write, report: &CheckReport) -> io::Result<()> {
     let CheckReport { version: _, summary, findings } = report;
     if !findings.is_empty() {
         let head = ["DECISION", "OBJECT", "SOURCE", "CHAIN"].map(str::to_owned);
@@ -141,15 +144,16 @@ fn print_table(report: &CheckReport) {
             let cells = rows.iter().chain([&head]).map(|row| row[column].chars().count());
             cells.max().unwrap_or_default()
         });
-        print_row(&head, &widths, Style::new().bold());
+        print_row(output, &head, &widths, Style::new().bold())?;
         for row in &rows {
-            print_row(row, &widths, style(&row[0]));
+            print_row(output, row, &widths, style(&row[0]))?;
         }
     }
     let Summary { objects, denied, warned, unknown } = summary;
-    anstream::println!(
+    writeln!(
+        output,
         "objects judged: {objects}, denied: {denied}, warned: {warned}, with unknown storage: {unknown}"
-    );
+    )
 }
 
 fn row(finding: &FindingReport) -> [String; 4] {
@@ -158,11 +162,13 @@ fn row(finding: &FindingReport) -> [String; 4] {
     [(*decision).to_owned(), format!("{kind} {namespace}/{name}"), place, chain.join(" → ")]
 }
 
-fn print_row([decision, object, place, chain]: &[String; 4], widths: &[usize; 3], style: Style) {
-    let [first, second, third] = widths;
-    anstream::println!(
-        "{style}{decision:first$}{style:#}  {object:second$}  {place:third$}  {chain}"
-    );
+fn print_row(
+    output: &mut impl Write,
+    [decision, object, place, chain]: &[String; 4],
+    [first, second, third]: &[usize; 3],
+    style: Style,
+) -> io::Result<()> {
+    writeln!(output, "{style}{decision:first$}{style:#}  {object:second$}  {place:third$}  {chain}")
 }
 
 fn style(decision: &str) -> Style {

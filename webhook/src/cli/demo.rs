@@ -1,6 +1,7 @@
 use std::{
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -29,43 +30,46 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
-        Runtime::new().context("cannot start the runtime")?.block_on(self.replay())
+        Runtime::new()
+            .context("cannot start the runtime")?
+            .block_on(self.replay(&mut anstream::stdout()))
     }
 
-    async fn replay(&self) -> Result<Exit, Failure> {
+    async fn replay(&self, out: &mut impl Write) -> Result<Exit, Failure> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let audit = Box::new(std::io::sink());
         let embedded = Embedded::start((free, free), GuardConfig::default(), None, None, audit)?;
         let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
         let bold = Style::new().bold();
-        anstream::println!("nfs-guard serves the incident's cluster at {}\n", embedded.url());
+        writeln!(out, "nfs-guard serves the incident's cluster at {}\n", embedded.url())?;
 
         let mut answers = Vec::new();
         for (at, scene) in SCENES.iter().enumerate() {
-            anstream::println!("{bold}{}. {}{bold:#}", at + 1, scene.title);
+            writeln!(out, "{bold}{}. {}{bold:#}", at + 1, scene.title)?;
             let answer = ask(&client, scene).await?;
-            answer.show(scene);
+            answer.show(out, scene)?;
             answers.push((scene, answer));
         }
 
         let count =
             |decision| answers.iter().filter(|(_, answer)| answer.decision == decision).count();
-        anstream::println!(
+        writeln!(
+            out,
             "demo: {} requests over TLS: {} denied, {} allowed, {} allowed with a warning",
             answers.len(),
             count("deny"),
             count("allow"),
             count("warn"),
-        );
+        )?;
         let surprise = answers.iter().find(|(scene, answer)| scene.decision != answer.decision);
         if let Some((scene, answer)) = surprise {
             let (expected, got) = (scene.decision, answer.decision);
-            anstream::println!("demo: {}: expected {expected}, got {got}", scene.file);
+            writeln!(out, "demo: {}: expected {expected}, got {got}", scene.file)?;
             return Ok(Exit::Negative);
         }
         if self.keep {
-            anstream::println!("{}\nTry it:\n  {}", embedded.announcement(), embedded.curl());
-            return embedded.until_stopped(&mut Signals::new()?).await;
+            writeln!(out, "{}\nTry it:\n  {}", embedded.announcement(), embedded.curl())?;
+            return embedded.until_stopped(&mut Signals::new()?, Duration::ZERO).await;
         }
         Ok(Exit::Good)
     }
@@ -98,7 +102,7 @@ async fn ask(client: &ReviewClient, scene: &Scene) -> anyhow::Result<Answer> {
 }
 
 impl Answer {
-    fn show(&self, scene: &Scene) {
+    fn show(&self, out: &mut impl Write, scene: &Scene) -> io::Result<()> {
         let Self { decision, response, object, size, milliseconds } = self;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, metadata) = (text(&object["kind"]), &object["metadata"]);
@@ -108,23 +112,25 @@ impl Answer {
             "warn" => AnsiColor::Yellow.on_default(),
             _ => AnsiColor::Green.on_default(),
         };
-        anstream::println!("   request   CREATE {kind} {namespace}/{name}, review of {size} bytes");
-        anstream::println!("   decision  {style}{decision}{style:#} in {milliseconds:.1} ms");
-        anstream::println!("$ kubectl apply -f {}", scene.file);
+        writeln!(out, "   request   CREATE {kind} {namespace}/{name}, review of {size} bytes")?;
+        writeln!(out, "   decision  {style}{decision}{style:#} in {milliseconds:.1} ms")?;
+        writeln!(out, "$ kubectl apply -f {}", scene.file)?;
         for warning in response["warnings"].as_array().into_iter().flatten() {
-            anstream::println!("Warning: {}", text(warning));
+            writeln!(out, "Warning: {}", text(warning))?;
         }
         if *decision == "deny" {
             let message = text(&response["status"]["message"]);
-            anstream::println!(
+            writeln!(
+                out,
                 "Error from server (Forbidden): error when creating \"{}\": admission webhook \
                  \"critical.validate.nfs-guard.io\" denied the request: {message}\n",
                 scene.file
-            );
+            )?;
         } else {
             let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
             let group = group.map_or(String::new(), |(group, _)| format!(".{group}"));
-            anstream::println!("{}{group}/{name} created\n", kind.to_ascii_lowercase());
+            writeln!(out, "{}{group}/{name} created\n", kind.to_ascii_lowercase())?;
         }
+        Ok(())
     }
 }

@@ -73,9 +73,13 @@ impl Embedded {
         format!("curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}")
     }
 
-    pub(super) async fn until_stopped(self, signals: &mut Signals) -> Result<Exit, Failure> {
+    pub(super) async fn until_stopped(
+        self,
+        signals: &mut Signals,
+        delay: Duration,
+    ) -> Result<Exit, Failure> {
         let watches = tokio::spawn(future::pending());
         let ready = future::ready(Ok(()));
-        self.running.until_stopped(signals, watches, ready, Duration::ZERO).await
+        self.running.until_stopped(signals, watches, ready, delay).await
     }
 }

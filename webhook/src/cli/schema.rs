@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use clap::{Args, ValueEnum};
 use nfs_guard_policies::GuardConfig;
 use schemars::schema_for;
@@ -29,7 +31,7 @@ impl Schema {
             Form::Check => schema_for!(CheckReport),
         };
         let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-        anstream::println!("{text}");
+        writeln!(std::io::stdout(), "{text}")?;
         Ok(Exit::Good)
     }
 }

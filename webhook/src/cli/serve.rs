@@ -18,6 +18,10 @@ use crate::{
     metrics::Metrics,
 };
 
+/// How long endpoints take to notice that a replica is going, with room to
+/// spare: the kubelet probes every few seconds and kube-proxy follows within one.
+const NOTICE: Duration = Duration::from_secs(5);
+
 /// Run the admission server
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  nfs-guard serve --config /etc/nfs-guard/config.yaml\n  \
@@ -34,9 +38,9 @@ pub(super) struct Serve {
     /// Write the CA that signs our certificate to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca_out: Option<PathBuf>,
-    /// Seconds to go on serving after SIGTERM, until nobody sends any more; a second signal ends at once
-    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
-    shutdown_delay: u64,
+    /// Seconds to go on serving after SIGTERM, until nobody sends any more (default 5, embedded 0); a second signal ends at once
+    #[arg(long, value_name = "SECONDS")]
+    shutdown_delay: Option<u64>,
     /// Need no cluster: throw-away CA, and a snapshot to judge in
     #[arg(long)]
     embedded: bool,
@@ -113,7 +117,7 @@ impl Serve {
             anstream::println!("{announcement}");
             Ok(())
         };
-        let delay = Duration::from_secs(self.shutdown_delay);
+        let delay = self.shutdown_delay.map_or(NOTICE, Duration::from_secs);
         running.until_stopped(&mut signals, watches, ready, delay).await
     }
 
@@ -129,6 +133,7 @@ impl Serve {
         let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
         anstream::println!("{}", embedded.announcement());
         anstream::eprintln!("Try it:\n  {}", embedded.curl());
-        embedded.until_stopped(&mut signals).await
+        let delay = self.shutdown_delay.map_or(Duration::ZERO, Duration::from_secs);
+        embedded.until_stopped(&mut signals, delay).await
     }
 }

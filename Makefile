@@ -1,0 +1,30 @@
+# The one door: a person and CI call the same targets.
+
+CARGO ?= cargo
+
+.PHONY: help deps demo test test-all bench lint
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## fetch crates and build the control plane the tests run on (first time: about 7 minutes)
+	$(CARGO) fetch --locked
+	integration-tests/control-plane/build.sh
+
+demo: ## replay the incident against a server of its own
+	@$(CARGO) run --locked --quiet --package nfs-guard -- demo
+
+test: ## everything but the long runs: tables, TLS, and a real apiserver
+	$(CARGO) test --locked --workspace
+
+test-all: bench ## what takes a release build, on top of `make test`
+	$(CARGO) run --locked --release --quiet --package nfs-guard -- demo
+
+bench: ## the cost of a decision, beside its budget
+	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin bench
+
+lint: ## formatting, clippy, and what the dependencies may be
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	cd integration-tests/control-plane && test -z "$$(gofmt -l .)"

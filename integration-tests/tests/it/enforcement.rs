@@ -1,0 +1,276 @@
+//! What users and controllers of a real cluster can write, with the guard in
+//! the way.
+
+use std::fs;
+
+use nfs_guard_integration_tests::{Harness, Kubectl, Ran, User};
+use serde_json::json;
+
+use crate::manifests::{CRITICAL, VAULT_ON_NFS, claim, set, static_volume};
+
+const DENIED: &str = "denied the request: critical-on-nfs: ";
+const NFS_CHAIN: &str =
+    "StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS 192.168.1.127:/srv/nfs";
+
+#[test]
+fn the_readme_shows_what_kubectl_prints_for_the_incidents_vault() {
+    let cluster = Harness::shared();
+    let operator = cluster.kubectl(User::Operator);
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "vault", "labels": {"nfs-guard.io/critical": "true"}},
+    });
+    operator.create(&namespace.to_string()).expect_success();
+    let ran =
+        cluster.kubectl(User::Developer).run_on_file(&["apply"], "vault-on-nfs.yaml", VAULT_ON_NFS);
+
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, after) = readme.split_once("<!-- denial -->").unwrap();
+    let (block, _) = after.split_once("<!-- /denial -->").unwrap();
+    let shown = block.trim().trim_start_matches("```text\n").trim_end_matches("```");
+    let printed = format!("$ kubectl apply -f vault-on-nfs.yaml\n{}", ran.stderr);
+    assert_eq!(shown, printed, "the README shows something else than kubectl prints");
+    assert_eq!(ran.code, 1);
+    operator.run(&["delete", "namespace", "vault", "--wait=false"]).expect_success();
+}
+
+#[test]
+fn every_way_to_write_a_set_on_nfs_is_denied_and_recorded() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("verbs", CRITICAL);
+    let kubectl = namespace.kubectl();
+    let manifest = |name| set(name, Some("nfs-proxmox")).to_string();
+    for (name, dry_run, ran) in [
+        ("apply", false, kubectl.apply(&manifest("apply"))),
+        ("create", false, kubectl.create(&manifest("create"))),
+        ("server-side", false, kubectl.apply_server_side(&manifest("server-side"))),
+        (
+            "dry-run",
+            true,
+            kubectl.feed(&["apply", "--dry-run=server", "-f", "-"], &manifest("dry-run")),
+        ),
+    ] {
+        assert_denied(&ran, &format!("volumeClaimTemplate data → {NFS_CHAIN}"));
+        let record = cluster.guard().wait_for_audit(name, |line| {
+            line["namespace"] == namespace.name() && line["name"] == name
+        });
+        assert_eq!(record["decision"], "deny", "{record}");
+        assert_eq!(record["dryRun"], dry_run, "{record}");
+        assert_eq!(record["user"], "developer", "{record}");
+        assert_eq!(record["findings"][0]["backing"], "nfs", "{record}");
+    }
+    assert_eq!(kubectl.get(&["statefulsets"])["items"], json!([]));
+}
+
+#[test]
+fn a_critical_set_on_block_storage_runs() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("block", CRITICAL);
+    let kubectl = namespace.kubectl();
+    let ran = kubectl.apply(&set("db", Some("proxmox-lvm-encrypted")).to_string());
+    assert_eq!(ran.expect_success().stderr, "");
+    kubectl.run(&["rollout", "status", "statefulset/db", "--timeout=60s"]).expect_success();
+    kubectl.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data-db-0"]);
+}
+
+#[test]
+fn what_is_not_critical_is_none_of_its_business() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("web", &[]);
+    let kubectl = namespace.kubectl();
+    let ran = kubectl.apply(&set("web", Some("nfs-proxmox")).to_string()).expect_success();
+    assert_eq!(ran.stderr, "");
+    kubectl.run(&["rollout", "status", "statefulset/web", "--timeout=60s"]).expect_success();
+    let audit = cluster.guard().audit();
+    assert!(audit.iter().all(|line| line["namespace"] != namespace.name()), "{audit:?}");
+}
+
+#[test]
+fn a_label_makes_a_set_critical_wherever_it_is() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("labels", &[]);
+    let labels = json!({"nfs-guard.io/critical": "true"});
+    let mut on_object = set("object", Some("nfs-proxmox"));
+    on_object["metadata"]["labels"] = labels.clone();
+    let mut on_template = set("template", Some("nfs-proxmox"));
+    on_template["spec"]["template"]["metadata"]["labels"]["nfs-guard.io/critical"] = json!("true");
+    let kubectl = namespace.kubectl();
+    assert_denied(&kubectl.apply(&on_object.to_string()), "because it has the label");
+    assert_denied(&kubectl.apply(&on_template.to_string()), "because its pods have the label");
+}
+
+#[test]
+fn a_claim_is_judged_by_its_class_or_its_volume() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("claims", CRITICAL);
+    let kubectl = namespace.kubectl();
+    let volume = volume_of_namespace(&cluster, namespace.name());
+
+    let ran = kubectl.apply(&claim("by-class", Some("nfs-proxmox")).to_string());
+    assert_denied(&ran, &format!("claim by-class → {NFS_CHAIN}"));
+
+    let mut by_name = claim("by-name", Some("nfs-truenas"));
+    by_name["spec"]["volumeName"] = json!(volume);
+    let chain = format!(
+        "PersistentVolume {volume} → driver nfs.csi.k8s.io → NFS 192.168.1.127:/srv/nfs/{volume}"
+    );
+    assert_denied(&kubectl.apply(&by_name.to_string()), &format!("claim by-name → {chain}"));
+
+    let ran = kubectl.apply(&claim("nowhere", Some("fast-ssd")).to_string()).expect_success();
+    let warning = "Warning: critical-on-nfs: volume nowhere: backing unknown: StorageClass fast-ssd does not exist";
+    assert_eq!(ran.stderr.trim(), warning);
+
+    let ran = kubectl.apply(&claim("block", Some("proxmox-lvm-encrypted")).to_string());
+    assert_eq!(ran.expect_success().stderr, "");
+}
+
+#[test]
+fn a_person_cannot_point_a_claim_at_an_nfs_volume_later() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("patch", CRITICAL);
+    let kubectl = namespace.kubectl();
+    let volume = volume_of_namespace(&cluster, namespace.name());
+    kubectl.apply(&claim("data", Some("fast-ssd")).to_string()).expect_success();
+    let patch = json!({"spec": {"volumeName": volume}}).to_string();
+    let ran = kubectl.run(&["patch", "pvc", "data", "-p", &patch]);
+    assert_denied(&ran, &format!("PersistentVolume {volume}"));
+    assert_eq!(kubectl.get(&["pvc", "data"])["spec"]["volumeName"], json!(null));
+}
+
+#[test]
+fn a_binding_the_controller_began_is_completed() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("binding", CRITICAL);
+    let kubectl = namespace.kubectl();
+    // Nobody makes volumes of this class; the one that fits appears later.
+    let class = format!("static-{}", namespace.name());
+    kubectl.apply(&claim("data", Some(&class)).to_string()).expect_success();
+    let volume = static_volume(&format!("volume-{}", namespace.name()), &class);
+    cluster.kubectl(User::Operator).apply(&volume.to_string()).expect_success();
+    kubectl.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
+    let record = cluster.guard().wait_for_audit("the binding", |line| {
+        line["namespace"] == namespace.name() && line["operation"] == "UPDATE"
+    });
+    assert_eq!(record["user"], "system:serviceaccount:kube-system:persistent-volume-binder");
+    assert_eq!(record["decision"], "warn", "{record}");
+}
+
+#[test]
+fn a_set_that_was_there_first_can_be_changed_but_not_made_worse() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("ratchet", &[]);
+    let kubectl = namespace.kubectl();
+    let mut manifest = set("db", Some("nfs-proxmox"));
+    kubectl.apply(&manifest.to_string()).expect_success();
+    let label = &["label", "namespace", namespace.name(), "nfs-guard.io/critical=true"];
+    cluster.kubectl(User::Operator).run(label).expect_success();
+
+    let template = &mut manifest["spec"]["template"];
+    template["spec"]["containers"][0]["image"] = json!("db:2");
+    let ran = kubectl.apply(&manifest.to_string()).expect_success();
+    assert!(ran.stderr.contains("(not new with this update)"), "{ran}");
+
+    let logs =
+        json!([{"name": "logs", "nfs": {"server": "192.168.1.127", "path": "/srv/nfs/logs"}}]);
+    manifest["spec"]["template"]["spec"]["volumes"] = logs;
+    assert_denied(
+        &kubectl.apply(&manifest.to_string()),
+        "volume logs → volume source nfs → NFS 192.168.1.127:/srv/nfs/logs",
+    );
+    let chain = format!("volumeClaimTemplate data → {NFS_CHAIN}");
+    let ran = kubectl.apply(&manifest.to_string());
+    assert!(!ran.stderr.contains(&chain), "what was there before is no reason to deny: {ran}");
+}
+
+#[test]
+fn a_class_made_a_moment_ago_is_known() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("fresh", CRITICAL);
+    let operator = namespace.kubectl_as(User::Operator);
+    for attempt in 0..5 {
+        let class = format!("fresh-{attempt}-{}", namespace.name());
+        let both = json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": class}, "provisioner": "nfs.csi.k8s.io"},
+            claim("data", Some(&class)),
+        ]});
+        let ran = operator.create(&both.to_string());
+        assert_denied(&ran, &format!("StorageClass {class} → provisioner nfs.csi.k8s.io → NFS"));
+    }
+}
+
+#[test]
+fn without_a_class_the_default_decides() {
+    // The default class is everybody's.
+    let cluster = Harness::exclusive();
+    let namespace = cluster.namespace("default-class", CRITICAL);
+    let kubectl = namespace.kubectl();
+    let operator = cluster.kubectl(User::Operator);
+    let annotate = |value: &str| {
+        let annotation = format!("storageclass.kubernetes.io/is-default-class{value}");
+        operator.run(&["annotate", "storageclass", "nfs-proxmox", &annotation]).expect_success();
+    };
+    annotate("=true");
+    // The apiserver fills in the class of a claim, and leaves a template alone.
+    // Its own view of the default is a cache too: the guard's answer for the set
+    // does not depend on it, so the set goes first.
+    let set = kubectl.apply(&set("db", None).to_string());
+    let claim = kubectl.apply(&claim("data", None).to_string());
+    annotate("-");
+    assert_denied(
+        &set,
+        "volumeClaimTemplate data → StorageClass nfs-proxmox (cluster default) → provisioner",
+    );
+    assert_denied(&claim, "claim data → StorageClass nfs-proxmox");
+}
+
+#[test]
+fn the_guard_tells_what_it_did() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("metrics", CRITICAL);
+    let ran = namespace.kubectl().apply(&set("db", Some("nfs-proxmox")).to_string());
+    assert_denied(&ran, "StatefulSet");
+    let admin = cluster.guard().admin_url();
+    let (status, ready) = crate::http::get(&format!("{admin}/readyz"));
+    assert_eq!(status, 200, "{ready}");
+    assert!(ready.contains("[+] caches synced"), "{ready}");
+    let (_, metrics) = crate::http::get(&format!("{admin}/metrics"));
+    let reviews =
+        "nfs_guard_reviews_total{kind=\"StatefulSet\",operation=\"CREATE\",decision=\"deny\"}";
+    assert!(metrics.contains(reviews), "{metrics}");
+    assert!(!metrics.contains(namespace.name()), "no name of an object is a label: {metrics}");
+}
+
+#[test]
+fn the_apiserver_was_told_which_ca_to_trust() {
+    let cluster = Harness::shared();
+    let operator = cluster.kubectl(User::Operator);
+    let configuration = operator.get(&["validatingwebhookconfiguration", "nfs-guard"]);
+    let secret = operator.in_namespace("nfs-guard").get(&["secret", "nfs-guard-tls"]);
+    assert_eq!(secret["type"], "kubernetes.io/tls");
+    let entries = configuration["webhooks"].as_array().unwrap();
+    assert_eq!(entries.len(), 2);
+    for entry in entries {
+        assert_eq!(
+            entry["clientConfig"]["caBundle"], secret["data"]["ca.crt"],
+            "{}",
+            entry["name"]
+        );
+    }
+}
+
+/// A static NFS volume for that namespace's test alone.
+fn volume_of_namespace(cluster: &Harness, namespace: &str) -> String {
+    let name = format!("static-{namespace}");
+    let operator: Kubectl = cluster.kubectl(User::Operator);
+    operator.apply(&static_volume(&name, "nfs-truenas").to_string()).expect_success();
+    name
+}
+
+#[track_caller]
+fn assert_denied(ran: &Ran, because: &str) {
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stderr.contains(DENIED), "{ran}");
+    assert!(ran.stderr.contains(because), "no {because:?} in {ran}");
+}

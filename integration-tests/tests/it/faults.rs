@@ -1,0 +1,245 @@
+//! What is no decision, over real TLS: each fault has its status, nothing
+//! crashes, and the next request is served.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use nfs_guard::{
+    audit::Audit,
+    client::ReviewClient,
+    cluster::View,
+    metrics::Metrics,
+    reviewer::Reviewer,
+    server::{Limits, Listeners, Service, Serving},
+};
+use nfs_guard_certs::{ServerNames, Slot, issue, server_config};
+use nfs_guard_policies::{
+    Finding, GuardConfig, Policy, Snapshot,
+    facts::Kind,
+    rules::{Case, CriticalOnNfs, Reads, Rule},
+};
+use serde_json::{Value, json};
+
+use crate::{http, manifests};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_has_its_status_and_the_next_request_is_served() {
+    let server = Server::start(Policy::default(), Snapshot::complete(), Limits::default());
+    let good = review(&manifests::claim("data", None));
+    let mut no_uid = good.clone();
+    no_uid["request"]["uid"] = json!("");
+    let mut no_request = good.clone();
+    no_request.as_object_mut().unwrap().remove("request");
+    let mut other_version = good.clone();
+    other_version["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let mut wrong_type = good.clone();
+    wrong_type["request"]["object"]["spec"]["storageClassName"] = json!(7);
+    let mut no_object = good.clone();
+    no_object["request"]["object"] = json!(null);
+    let mut no_old = good.clone();
+    no_old["request"]["operation"] = json!("UPDATE");
+    let json = "application/json";
+    for (name, content_type, body, status, message) in [
+        ("not JSON", json, "{".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
+        ("empty", json, String::new(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
+        ("not UTF-8", json, "\u{0}".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
+        ("an array", json, "[]".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
+        ("another version", json, other_version.to_string(), 400, "v1beta1"),
+        ("no request", json, no_request.to_string(), 400, "no request"),
+        ("no uid", json, no_uid.to_string(), 400, "no uid"),
+        (
+            "deeply nested",
+            json,
+            "[".repeat(1 << 20),
+            400,
+            "not an admission.k8s.io/v1 AdmissionReview",
+        ),
+        (
+            "wrong type in the object",
+            json,
+            wrong_type.to_string(),
+            422,
+            "object cannot be read as PersistentVolumeClaim: invalid type: integer `7`",
+        ),
+        (
+            "no object",
+            json,
+            no_object.to_string(),
+            422,
+            "object cannot be read as PersistentVolumeClaim",
+        ),
+        (
+            "no old object",
+            json,
+            no_old.to_string(),
+            422,
+            "oldObject cannot be read as PersistentVolumeClaim",
+        ),
+        ("wrong content type", "text/yaml", good.to_string(), 415, "text/yaml"),
+        ("ten megabytes", json, " ".repeat(10_000_000), 413, "larger than 7340032 bytes"),
+    ] {
+        let (got, answer) = server.post(content_type, body).await;
+        assert_eq!(got.as_u16(), status, "{name}: {answer}");
+        assert_eq!(answer["kind"], "Status", "{name}: {answer}");
+        assert_eq!(answer["code"], status, "{name}: {answer}");
+        let told = answer["message"].as_str().unwrap();
+        assert!(told.contains(message), "{name}: {told}");
+        server.assert_serves().await;
+    }
+    let (_, metrics) = http::get(&format!("http://{}/metrics", server.admin));
+    assert!(metrics.contains("nfs_guard_faults_total{fault=\"too_large\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unsynced_caches_are_a_fault_and_not_ready() {
+    let server = Server::start(Policy::default(), Snapshot::default(), Limits::default());
+    let (status, answer) =
+        server.post("application/json", review(&manifests::claim("data", None)).to_string()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("caches not synced yet"), "{answer}");
+    let (status, ready) = http::get(&format!("http://{}/readyz", server.admin));
+    assert_eq!(status, 503);
+    assert!(ready.contains("[-] caches not synced: namespaces, persistentvolumeclaims, persistentvolumes, storageclasses"), "{ready}");
+    assert_eq!(http::get(&format!("http://{}/livez", server.admin)).0, 200);
+}
+
+/// A rule with a bug: it panics at objects called `panic`.
+#[derive(Debug)]
+struct Panics;
+
+impl Rule for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn reads(&self) -> &'static [Reads] {
+        CriticalOnNfs.reads()
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Vec<Finding> {
+        assert!(case.object.metadata().name != *"panic", "this rule has a bug");
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_panics_costs_one_request() {
+    let policy = Policy::with_rules(GuardConfig::default(), &[&Panics]);
+    let server = Server::start(policy, Snapshot::complete(), Limits::default());
+    for _ in 0..3 {
+        let body = review(&manifests::claim("panic", None)).to_string();
+        let (status, answer) = server.post("application/json", body).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("a panic while judging"), "{answer}");
+        server.assert_serves().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_much_is_shed() {
+    let limits = Limits { concurrent: 0, ..Limits::default() };
+    let server = Server::start(Policy::default(), Snapshot::complete(), limits);
+    let body = review(&manifests::claim("data", None)).to_string();
+    let (status, answer) = server.post("application/json", body).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer["message"].as_str().unwrap().contains("overloaded"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_engine_does_not_judge_is_allowed() {
+    let server = Server::start(Policy::default(), Snapshot::complete(), Limits::default());
+    let mut scale = review(&manifests::claim("data", None));
+    scale["request"]["subResource"] = json!("status");
+    let mut delete = review(&manifests::claim("data", None));
+    delete["request"]["operation"] = json!("DELETE");
+    let mut unknown = review(&json!({"anything": [1, {"at": "all"}]}));
+    unknown["request"]["kind"] = json!({"group": "example.com", "version": "v1", "kind": "Widget"});
+    for review in [scale, delete, unknown] {
+        let (status, answer) = server.post("application/json", review.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert_eq!(answer["response"]["allowed"], true, "{answer}");
+        assert_eq!(answer["response"]["uid"], "a-uid", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_fails_readiness_first_and_goes_on_serving() {
+    let Server { client, admin, serving } =
+        Server::start(Policy::default(), Snapshot::complete(), Limits::default());
+    let drain = tokio::spawn(serving.drain(Duration::from_millis(500), Duration::from_secs(5)));
+    let ready = format!("http://{admin}/readyz");
+    let not_ready = tokio::task::spawn_blocking(move || {
+        loop {
+            let (status, body) = http::get(&ready);
+            if status != 200 {
+                return body;
+            }
+        }
+    });
+    assert!(not_ready.await.unwrap().contains("[-] shutting down"));
+    let body = review(&manifests::claim("data", None)).to_string();
+    let (status, _) = client.post("application/json", body.clone()).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "not ready, and still answering");
+    drain.await.unwrap().unwrap();
+    assert!(client.post("application/json", body).await.is_err(), "nobody listens any more");
+}
+
+/// A server of this process, on ports of its own.
+struct Server {
+    client: ReviewClient,
+    admin: SocketAddr,
+    serving: Serving,
+}
+
+impl Server {
+    fn start(policy: Policy, cluster: Snapshot, limits: Limits) -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listeners = Listeners::bind(free, free).unwrap();
+        let admin = listeners.admin_address().unwrap();
+        let url = format!("https://{}/validate", listeners.review_address().unwrap());
+        let material = issue(&ServerNames::loopback(), Timestamp::now()).unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let (audit, _writer) = Audit::new(Arc::clone(&metrics));
+        let reviewer = Reviewer::new(policy, View::fixed(cluster), audit, Arc::clone(&metrics));
+        let service = Service::new(reviewer, metrics, limits);
+        let tls = server_config(Arc::new(Slot::new(&material))).unwrap();
+        let serving = listeners.serve(service, Arc::new(tls)).unwrap();
+        let client = ReviewClient::new(&url, material.ca_bundle()).unwrap();
+        Self { client, admin, serving }
+    }
+
+    async fn post(&self, content_type: &str, body: String) -> (StatusCode, Value) {
+        let (status, body) = self.client.post(content_type, body).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn assert_serves(&self) {
+        let body = review(&manifests::claim("data", None)).to_string();
+        let (status, answer) = self.post("application/json", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert_eq!(answer["response"]["uid"], "a-uid");
+        assert_eq!(answer["response"]["allowed"], true, "{answer}");
+    }
+}
+
+/// A review of the CREATE of a claim.
+fn review(object: &Value) -> Value {
+    let kind = Kind::Claim;
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "a-uid",
+            "kind": {"group": kind.group(), "version": "v1", "kind": kind.as_str()},
+            "namespace": "web",
+            "operation": "CREATE",
+            "userInfo": {"username": "developer"},
+            "object": object,
+        },
+    })
+}

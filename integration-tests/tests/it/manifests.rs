@@ -1,0 +1,65 @@
+//! What the tests write, as a person would.
+
+use serde_json::{Value, json};
+
+/// Labels of a namespace in which everything is critical.
+pub(crate) const CRITICAL: &[(&str, &str)] = &[("nfs-guard.io/critical", "true")];
+
+/// The incident's Vault, as the file a person would apply.
+pub(crate) const VAULT_ON_NFS: &str =
+    include_str!("../../../webhook/incident/requests/vault-on-nfs.yaml");
+
+/// A set of that name whose one claim template names that class, or none.
+pub(crate) fn set(name: &str, class: Option<&str>) -> Value {
+    let mut claim = claim("data", class);
+    claim.as_object_mut().unwrap().retain(|key, _| key == "metadata" || key == "spec");
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 1,
+            "serviceName": name,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "db", "image": "db"}], "volumes": []},
+            },
+            "volumeClaimTemplates": [claim],
+        },
+    })
+}
+
+/// A claim of that name and class, or of none.
+pub(crate) fn claim(name: &str, class: Option<&str>) -> Value {
+    let mut claim = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    if let Some(class) = class {
+        claim["spec"]["storageClassName"] = json!(class);
+    }
+    claim
+}
+
+/// A static volume on NFS, of a class that exists in name only.
+pub(crate) fn static_volume(name: &str, class: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "10Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": class,
+            "csi": {
+                "driver": "nfs.csi.k8s.io",
+                "volumeHandle": name,
+                "volumeAttributes": {"server": "192.168.1.127", "share": format!("/srv/nfs/{name}")},
+            },
+        },
+    })
+}
