@@ -1,10 +1,20 @@
-//! The configuration file.
+//! The configuration file: read at start, read again when it changes.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nfs_guard_policies::GuardConfig;
 
 use crate::manifest::InputError;
+
+/// How often the file is compared with what was read last. A ConfigMap takes
+/// up to a minute to reach its mount anyway. The content is compared, not a
+/// notification awaited: the kubelet swaps a symlink, and a watch on the old
+/// file hears nothing of it.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reads the configuration; no file means the defaults.
 ///
@@ -13,17 +23,34 @@ use crate::manifest::InputError;
 /// place and what was expected there.
 pub(crate) fn load(path: Option<&Path>) -> Result<GuardConfig, InputError> {
     let Some(path) = path else { return Ok(GuardConfig::default()) };
-    let shown = path.display().to_string();
-    let text =
-        fs::read_to_string(path).map_err(|error| InputError::whole(&shown, error.to_string()))?;
-    parse(&shown, &text)
+    parse(path, &read(path)?)
 }
 
-fn parse(path: &str, text: &str) -> Result<GuardConfig, InputError> {
+/// Follows a file, for as long as it is polled: every content that is a
+/// configuration is applied, every other reported, and the last good one stays.
+pub(crate) async fn follow(path: PathBuf, mut apply: impl FnMut(Result<GuardConfig, InputError>)) {
+    let mut last = read(&path);
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        let now = read(&path);
+        if now != last {
+            apply(now.clone().and_then(|text| parse(&path, &text)));
+            last = now;
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, InputError> {
+    fs::read_to_string(path)
+        .map_err(|error| InputError::whole(&path.display().to_string(), error.to_string()))
+}
+
+fn parse(path: &Path, text: &str) -> Result<GuardConfig, InputError> {
     // A file of comments only is an empty document, and that is a working policy.
     serde_saphyr::from_str::<Option<GuardConfig>>(text)
         .map(Option::unwrap_or_default)
-        .map_err(|error| InputError::yaml(path, &error))
+        .map_err(|error| InputError::yaml(&path.display().to_string(), &error))
 }
 
 #[cfg(test)]
@@ -33,7 +60,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_working_policy() {
         for text in ["", "# nothing yet\n", "{}\n"] {
-            assert!(parse("c.yaml", text).is_ok(), "{text:?}");
+            assert!(parse(Path::new("c.yaml"), text).is_ok(), "{text:?}");
         }
     }
 
@@ -50,10 +77,29 @@ mod tests {
                 "empty label selector",
             ),
         ] {
-            let error = parse("c.yaml", text).expect_err(text).to_string();
+            let error = parse(Path::new("c.yaml"), text).expect_err(text).to_string();
             assert!(error.starts_with(&format!("{place}: ")), "{error}");
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_file_is_applied_and_a_bad_one_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        fs::write(&path, "{}").unwrap();
+        let (sender, mut applied) = tokio::sync::mpsc::unbounded_channel();
+        let follow = follow(path.clone(), move |config| sender.send(config.is_ok()).unwrap());
+        let follow = tokio::spawn(follow);
+        tokio::time::sleep(3 * INTERVAL).await;
+        assert!(applied.try_recv().is_err(), "nothing changed");
+        for (text, good) in [("rules: {}", true), ("rules: [", false), ("{}", true)] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(applied.recv().await, Some(good), "{text}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(applied.recv().await, Some(false), "a file that is gone");
+        follow.abort();
     }
 }

@@ -27,6 +27,7 @@ pub struct Metrics {
     look_ups: Family<LookUp, Counter>,
     cached: Family<Cached, Gauge>,
     audit_dropped: Counter,
+    config_good: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,7 +85,24 @@ impl Default for Metrics {
             "Audit records lost because the queue was full",
             audit_dropped.clone(),
         );
-        Self { registry, reviews, findings, faults, seconds, look_ups, cached, audit_dropped }
+        let config_good = Gauge::default();
+        config_good.set(1);
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the configuration file, as it is now, is in force",
+            config_good.clone(),
+        );
+        Self {
+            registry,
+            reviews,
+            findings,
+            faults,
+            seconds,
+            look_ups,
+            cached,
+            audit_dropped,
+            config_good,
+        }
     }
 }
 
@@ -120,6 +138,11 @@ impl Metrics {
     /// Counts an audit record that was lost.
     pub fn audit_dropped(&self) {
         self.audit_dropped.inc();
+    }
+
+    /// Sets whether the configuration file, as it is now, is in force.
+    pub fn config_reloaded(&self, good: bool) {
+        self.config_good.set(good.into());
     }
 
     /// Everything, in the text format.

@@ -35,6 +35,11 @@ impl Reviewer {
         Self { policy: ArcSwap::from_pointee(policy), view, audit, metrics }
     }
 
+    /// Judges by another policy from now on.
+    pub fn adopt(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
     /// The cluster it judges in.
     #[must_use]
     pub fn view(&self) -> &View {

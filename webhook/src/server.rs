@@ -63,8 +63,8 @@ pub struct Service {
 impl Service {
     /// A service of that reviewer.
     #[must_use]
-    pub fn new(reviewer: Reviewer, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { reviewer: Arc::new(reviewer), metrics, limits, draining: Arc::default() }
+    pub fn new(reviewer: Arc<Reviewer>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self { reviewer, metrics, limits, draining: Arc::default() }
     }
 
     /// The routes of the TLS listener: `/validate`.

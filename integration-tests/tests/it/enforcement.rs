@@ -1,10 +1,11 @@
 //! What users and controllers of a real cluster can write, with the guard in
 //! the way.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use nfs_guard_integration_tests::{Harness, Kubectl, Ran, User};
-use serde_json::json;
+use nfs_guard_policies::rules::RULES;
+use serde_json::{Value, json};
 
 use crate::manifests::{CRITICAL, VAULT_ON_NFS, claim, set, static_volume};
 
@@ -258,6 +259,42 @@ fn the_apiserver_was_told_which_ca_to_trust() {
             entry["name"]
         );
     }
+}
+
+#[test]
+fn the_chart_sends_what_the_rules_read() {
+    let cluster = Harness::shared();
+    let configuration =
+        cluster.kubectl(User::Operator).get(&["validatingwebhookconfiguration", "nfs-guard"]);
+    let reads = RULES.iter().flat_map(|rule| rule.reads());
+    let wanted: BTreeSet<_> = reads
+        .flat_map(|reads| {
+            let operations = reads.operations.iter();
+            operations.map(|operation| {
+                triple(reads.kind.group(), reads.kind.resource(), operation.as_str())
+            })
+        })
+        .collect();
+    for entry in configuration["webhooks"].as_array().unwrap() {
+        let mut sent = BTreeSet::new();
+        for rule in entry["rules"].as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for resource in texts(&rule["resources"]) {
+                    let operations = texts(&rule["operations"]);
+                    sent.extend(operations.map(|operation| triple(group, resource, operation)));
+                }
+            }
+        }
+        assert_eq!(sent, wanted, "{}", entry["name"]);
+    }
+}
+
+fn triple(group: &str, resource: &str, operation: &str) -> [String; 3] {
+    [group, resource, operation].map(str::to_owned)
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
 }
 
 /// A static NFS volume for that namespace's test alone.

@@ -38,7 +38,8 @@ impl Demo {
     async fn replay(&self, out: &mut impl Write) -> Result<Exit, Failure> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let audit = Box::new(std::io::sink());
-        let embedded = Embedded::start((free, free), GuardConfig::default(), None, None, audit)?;
+        let embedded =
+            Embedded::start((free, free), (GuardConfig::default(), None), None, None, audit)?;
         let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
         let bold = Style::new().bold();
         writeln!(out, "nfs-guard serves the incident's cluster at {}\n", embedded.url())?;

@@ -5,7 +5,7 @@ use std::{fs, future, io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use nfs_guard_certs::{Material, ServerNames, issue};
-use nfs_guard_policies::{GuardConfig, Policy, Snapshot};
+use nfs_guard_policies::{GuardConfig, Snapshot};
 use tempfile::TempDir;
 
 use super::{
@@ -27,7 +27,7 @@ impl Embedded {
     /// Starts to serve; without a cluster, the incident's.
     pub(super) fn start(
         (listen, admin_listen): (SocketAddr, SocketAddr),
-        config: GuardConfig,
+        (config, config_file): (GuardConfig, Option<PathBuf>),
         cluster: Option<Snapshot>,
         ca_out: Option<PathBuf>,
         audit: Box<dyn Write + Send>,
@@ -45,7 +45,9 @@ impl Embedded {
         let running = Running::start(Start {
             listen,
             admin_listen,
-            policy: Policy::new(config),
+            config,
+            config_file,
+            own_namespace: None,
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
             material: &material,

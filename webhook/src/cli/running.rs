@@ -1,17 +1,17 @@
 //! A server from its start to its end.
 
 use std::{
-    future::Future,
+    future::{self, Future},
     io::{self, Write},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
 use nfs_guard_certs::{Material, Slot, server_config};
-use nfs_guard_policies::Policy;
+use nfs_guard_policies::{GuardConfig, Policy, glob::Glob};
 use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -22,6 +22,7 @@ use super::{Exit, Failure};
 use crate::{
     audit::Audit,
     cluster::View,
+    config,
     metrics::Metrics,
     reviewer::Reviewer,
     server::{Limits, Listeners, Service, Serving},
@@ -38,7 +39,10 @@ const LAST_RECORDS: Duration = Duration::from_secs(1);
 pub(super) struct Start<'a> {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: SocketAddr,
-    pub(super) policy: Policy,
+    pub(super) config: GuardConfig,
+    pub(super) config_file: Option<PathBuf>,
+    /// The guard's own namespace, in which nothing is judged.
+    pub(super) own_namespace: Option<Glob>,
     pub(super) view: View,
     pub(super) metrics: Arc<Metrics>,
     pub(super) material: &'a Material,
@@ -49,6 +53,7 @@ pub(super) struct Start<'a> {
 pub(super) struct Running {
     serving: Serving,
     audit: JoinHandle<io::Result<()>>,
+    config: JoinHandle<()>,
     url: String,
     admin: String,
 }
@@ -56,13 +61,30 @@ pub(super) struct Running {
 impl Running {
     /// Binds, and serves from now on; whether it can judge yet is another matter.
     pub(super) fn start(start: Start<'_>) -> Result<Self, Failure> {
-        let Start { listen, admin_listen, policy, view, metrics, material, mut audit } = start;
+        let Start {
+            listen,
+            admin_listen,
+            config,
+            config_file,
+            own_namespace,
+            view,
+            metrics,
+            material,
+            mut audit,
+        } = start;
+        let policy = move |mut config: GuardConfig| {
+            config.excluded_namespaces.extend(own_namespace.clone());
+            Policy::new(config)
+        };
         let listeners = Listeners::bind(listen, admin_listen)?;
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
         let tls = server_config(Arc::new(Slot::new(material))).context("TLS cannot be set up")?;
         let (log, writer) = Audit::new(Arc::clone(&metrics));
-        let reviewer = Reviewer::new(policy, view, log, Arc::clone(&metrics));
+        let reviewer = Reviewer::new(policy(config), view, log, Arc::clone(&metrics));
+        let reviewer = Arc::new(reviewer);
+        let config =
+            follow_config(config_file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
         let service = Service::new(reviewer, metrics, Limits::default());
         let serving = listeners.serve(service, Arc::new(tls))?;
         let audit = tokio::task::spawn_blocking(move || {
@@ -72,7 +94,7 @@ impl Running {
             }
             ended
         });
-        Ok(Self { serving, audit, url, admin })
+        Ok(Self { serving, audit, config, url, admin })
     }
 
     /// Where reviews are taken.
@@ -104,6 +126,9 @@ impl Running {
                 }
                 () = signals.next() => break,
                 error = self.serving.failed() => return Err(error.into()),
+                ended = &mut self.config => {
+                    return Err(anyhow!("the configuration is followed no more: {ended:?}").into());
+                }
                 ended = &mut watches => return Err(anyhow!("the watches ended: {ended:?}").into()),
             }
         }
@@ -116,11 +141,35 @@ impl Running {
             }
         };
         watches.abort();
+        self.config.abort();
         if tokio::time::timeout(LAST_RECORDS, self.audit).await.is_err() {
             tracing::error!("the last audit records could not be written");
         }
         Ok(ended?)
     }
+}
+
+/// Applies the configuration whenever its file changes; without a file there is
+/// nothing to follow.
+fn follow_config(
+    file: Option<PathBuf>,
+    reviewer: Arc<Reviewer>,
+    metrics: Arc<Metrics>,
+    policy: impl Fn(GuardConfig) -> Policy + Send + 'static,
+) -> JoinHandle<()> {
+    let Some(file) = file else { return tokio::spawn(future::pending()) };
+    tokio::spawn(config::follow(file, move |config| {
+        metrics.config_reloaded(config.is_ok());
+        match config {
+            Ok(config) => {
+                reviewer.adopt(policy(config));
+                tracing::info!("configuration reloaded");
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded, the last good one stays");
+            }
+        }
+    }))
 }
 
 /// The address a client on this machine would use: nobody can connect to

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
-use nfs_guard_policies::{GuardConfig, Policy};
+use nfs_guard_policies::GuardConfig;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -87,19 +87,19 @@ impl Serve {
         ended
     }
 
-    async fn live(self, mut config: GuardConfig) -> Result<Exit, Failure> {
+    async fn live(self, config: GuardConfig) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let client = kubernetes::client(self.kubernetes.kubeconfig.as_deref()).await?;
         let material = kubernetes::certificate(&client, &self.kubernetes).await?;
-        config.excluded_namespaces.push(self.kubernetes.namespace.as_str().into());
-
         let metrics = Arc::new(Metrics::default());
         let caches = Caches::new(client.clone());
         let synced = caches.synced();
         let running = Running::start(Start {
             listen: self.listen,
             admin_listen: self.admin_listen,
-            policy: Policy::new(config),
+            config,
+            config_file: self.config.config,
+            own_namespace: Some(self.kubernetes.namespace.as_str().into()),
             view: View::live(&caches, LookUp::new(client.clone(), Arc::clone(&metrics))),
             metrics,
             material: &material,
@@ -130,6 +130,7 @@ impl Serve {
         let cluster = (!self.cluster.cluster.is_empty()).then_some(cluster);
         let audit = Box::new(std::io::stdout());
         let addresses = (self.listen, self.admin_listen);
+        let config = (config, self.config.config);
         let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
         anstream::println!("{}", embedded.announcement());
         anstream::eprintln!("Try it:\n  {}", embedded.curl());
