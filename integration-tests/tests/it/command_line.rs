@@ -111,7 +111,7 @@ fn schemas_completions_and_the_manual_are_printed() {
         (&["schema"][..], "\"title\": \"GuardConfig\""),
         (&["schema", "audit"], "\"dryRun\""),
         (&["schema", "check"], "\"summary\""),
-        (&["completions", "bash"], "_nfs-guard"),
+        (&["completions", "bash"], "_nfs__guard"),
         (&["man"], ".TH nfs-guard 1"),
     ] {
         let ran = nfs_guard(arguments, "").expect_success();
