@@ -17,13 +17,13 @@ demo: ## replay the incident against a server of its own
 test: ## everything but the long runs: tables, TLS, and a real apiserver
 	$(CARGO) test --locked --workspace
 
-test-all: bench ## what takes a release build, on top of `make test`
+test-all: bench ## what takes a release build; `make test` is not part of it
 	$(CARGO) run --locked --release --quiet --package nfs-guard -- demo
 
 bench: ## the cost of a decision, beside its budget
 	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin bench
 
-lint: ## formatting, clippy, and what the dependencies may be
+lint: ## formatting, clippy and the documentation, without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --quiet

@@ -2,7 +2,7 @@
 //! so that an empty one is a working policy.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     backing::Kind, catalogue::Driver, glob::Glob, rules::CRITICAL_LABEL, selector::LabelSelector,
@@ -18,12 +18,22 @@ pub struct GuardConfig {
     pub kind: ConfigKind,
     /// What is critical: whatever any one of these lists names.
     pub critical: Critical,
-    /// Namespaces in which nothing is judged. The guard's own is always one.
+    /// Namespaces in which nothing is judged. A server adds its own.
     pub excluded_namespaces: Vec<Glob>,
-    /// Drivers the catalogue does not know, or knows otherwise; these win.
+    /// Drivers the catalogue does not know, or knows otherwise; these win. Each
+    /// has at least one name or pattern.
+    #[serde(deserialize_with = "named_drivers")]
     pub drivers: Vec<Driver>,
     /// The rules, each by its name.
     pub rules: Rules,
+}
+
+fn named_drivers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Driver>, D::Error> {
+    let drivers = Vec::<Driver>::deserialize(deserializer)?;
+    if drivers.iter().any(|driver| driver.names.is_empty() && driver.patterns.is_empty()) {
+        return Err(de::Error::custom("a driver needs at least one of names and patterns"));
+    }
+    Ok(drivers)
 }
 
 impl Default for GuardConfig {
@@ -113,7 +123,9 @@ impl Default for CriticalOnNfs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The rule is not asked.
+    /// The rule is not asked. YAML 1.1, which Helm writes, takes a bare `off`
+    /// for `false`.
+    #[serde(alias = "false")]
     Off,
     /// The write is allowed and recorded.
     Audit,
@@ -176,6 +188,7 @@ mod tests {
             r#"{"rules": {"critical-on-nfs": {"forbid": ["block"]}}}"#,
             r#"{"apiVersion": "nfs-guard.io/v2"}"#,
             r#"{"drivers": [{"names": ["x"], "otherwise": "nfs", "case": []}]}"#,
+            r#"{"drivers": [{"otherwise": "nfs"}]}"#,
             r#"{"drivers": [{"patterns": ["("], "otherwise": "nfs"}]}"#,
         ] {
             assert!(serde_json::from_str::<GuardConfig>(json).is_err(), "{json}");

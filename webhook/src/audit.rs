@@ -1,4 +1,5 @@
-//! The audit log: one JSON line for every decision that was not a plain allow.
+//! The audit log: one JSON line for every decision but the plain
+//! allow of what is not critical.
 
 use std::{io::Write, sync::Arc};
 

@@ -9,7 +9,7 @@ mod schema;
 mod serve;
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -23,8 +23,8 @@ use crate::manifest::{InputError, Manifests};
 /// Keeps critical Kubernetes workloads off NFS.
 #[derive(Debug, Parser)]
 #[command(name = "nfs-guard", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 good, 1 a negative finding, 2 bad usage, configuration or \
-                        input, 3 cluster unreachable.\nLogs go to standard error; RUST_LOG sets \
+#[command(after_help = "Exit codes: 0 good, 1 a negative finding or a failure, 2 bad usage, \
+                        configuration or input, 3 cluster unreachable.\nLogs go to standard error; RUST_LOG sets \
                         their level (default: info).")]
 pub struct Command {
     #[command(subcommand)]
@@ -101,12 +101,12 @@ pub fn run(command: Command) -> ExitCode {
             let mut command = Command::command();
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command, "nfs-guard", &mut script);
-            std::io::stdout().write_all(&script).map(|()| Exit::Good).map_err(Into::into)
+            printed(io::stdout().write_all(&script)).map(|()| Exit::Good).map_err(Into::into)
         }
-        Task::Man => clap_mangen::Man::new(Command::command())
-            .render(&mut std::io::stdout())
-            .map(|()| Exit::Good)
-            .map_err(Into::into),
+        Task::Man => {
+            let manual = clap_mangen::Man::new(Command::command());
+            printed(manual.render(&mut io::stdout())).map(|()| Exit::Good).map_err(Into::into)
+        }
     };
     exit_code(ended)
 }
@@ -125,8 +125,6 @@ fn exit_code(ended: Result<Exit, Failure>) -> ExitCode {
             anstream::eprintln!("error: {error:#}");
             ExitCode::from(3)
         }
-        // Whoever reads our output has seen enough (`nfs-guard schema | head`).
-        Err(Failure::Other(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Other(error)) => {
             anstream::eprintln!("error: {error:#}");
             ExitCode::from(1)
@@ -134,16 +132,20 @@ fn exit_code(ended: Result<Exit, Failure>) -> ExitCode {
     }
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+/// Output that nobody reads any more is no failure: whoever closed the pipe has
+/// seen enough (`nfs-guard schema | head`), and the exit code still tells.
+fn printed(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 /// JSON for machines, text for a person at a terminal.
 fn log_to_standard_error() {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
+    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
         log.init();
     } else {
         log.json().flatten_event(true).init();

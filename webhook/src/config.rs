@@ -16,27 +16,46 @@ use crate::manifest::InputError;
 /// file hears nothing of it.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// A configuration, and the file it came from.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) config: GuardConfig,
+    /// The file and its text; none means the defaults.
+    pub(crate) file: Option<ConfigFile>,
+}
+
+/// A configuration file, as it was read last.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    text: Result<String, InputError>,
+}
+
 /// Reads the configuration; no file means the defaults.
 ///
 /// # Errors
 /// The file cannot be read, or is not a configuration; the error names the
 /// place and what was expected there.
-pub(crate) fn load(path: Option<&Path>) -> Result<GuardConfig, InputError> {
-    let Some(path) = path else { return Ok(GuardConfig::default()) };
-    parse(path, &read(path)?)
+pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, InputError> {
+    let Some(path) = path else { return Ok(Loaded::default()) };
+    let text = read(path)?;
+    let config = parse(path, &text)?;
+    Ok(Loaded { config, file: Some(ConfigFile { path: path.to_owned(), text: Ok(text) }) })
 }
 
-/// Follows a file, for as long as it is polled: every content that is a
-/// configuration is applied, every other reported, and the last good one stays.
-pub(crate) async fn follow(path: PathBuf, mut apply: impl FnMut(Result<GuardConfig, InputError>)) {
-    let mut last = read(&path);
-    let mut ticks = tokio::time::interval(INTERVAL);
-    loop {
-        ticks.tick().await;
-        let now = read(&path);
-        if now != last {
-            apply(now.clone().and_then(|text| parse(&path, &text)));
-            last = now;
+impl ConfigFile {
+    /// Follows the file, for as long as it is polled: every content that is a
+    /// configuration is applied, every other reported, and the last good one
+    /// stays.
+    pub(crate) async fn follow(mut self, mut apply: impl FnMut(Result<GuardConfig, InputError>)) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        loop {
+            ticks.tick().await;
+            let now = read(&self.path);
+            if now != self.text {
+                apply(now.clone().and_then(|text| parse(&self.path, &text)));
+                self.text = now;
+            }
         }
     }
 }
@@ -90,7 +109,8 @@ mod tests {
         let path = folder.path().join("config.yaml");
         fs::write(&path, "{}").unwrap();
         let (sender, mut applied) = tokio::sync::mpsc::unbounded_channel();
-        let follow = follow(path.clone(), move |config| sender.send(config.is_ok()).unwrap());
+        let file = load(Some(&path)).unwrap().file.unwrap();
+        let follow = file.follow(move |config| sender.send(config.is_ok()).unwrap());
         let follow = tokio::spawn(follow);
         tokio::time::sleep(3 * INTERVAL).await;
         assert!(applied.try_recv().is_err(), "nothing changed");

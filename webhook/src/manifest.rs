@@ -46,7 +46,10 @@ impl InputError {
     /// The parser stopped at a place, or what it read has the wrong form.
     pub(crate) fn yaml(path: &str, error: &serde_saphyr::Error) -> Self {
         let place = error.location().map(|at| (at.line(), at.column()));
-        let plain = serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off };
+        let plain = serde_saphyr::render_options! {
+            formatter: &serde_saphyr::UserMessageFormatter,
+            snippets: serde_saphyr::SnippetMode::Off,
+        };
         let message = error.render_with_options(plain);
         // The place comes first here, as compilers write it; not again at the end.
         let suffix = place.map(|(line, column)| format!(" at line {line}, column {column}"));

@@ -5,7 +5,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use nfs_guard_policies::{Effect, Key, Outcome, Policy, Subject, Verdict, decide};
+use nfs_guard_policies::{
+    Change, Effect, Finding, Key, Outcome, Policy, Subject, Verdict, backing, decide,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -56,10 +58,7 @@ impl Reviewer {
         let Some(subject) = request.subject()? else {
             return Ok(Answer::unjudged(&request.uid));
         };
-        let verdict = match tokio::time::timeout(time, self.judge(&subject)).await {
-            Ok(judged) => judged?,
-            Err(_) => return Err(Fault::Deadline(time)),
-        };
+        let verdict = self.judge(&subject, time).await?;
         self.metrics.decided(&subject, &verdict, started.elapsed());
         if Record::is_due(&verdict) {
             self.audit.record(&Record::of(&request, &subject, &verdict));
@@ -67,7 +66,8 @@ impl Reviewer {
         Ok(Answer::of(&request.uid, &verdict))
     }
 
-    async fn judge(&self, subject: &Subject<'_>) -> Result<Verdict, Fault> {
+    async fn judge(&self, subject: &Subject<'_>, time: Duration) -> Result<Verdict, Fault> {
+        let deadline = Instant::now() + time;
         let policy = self.policy.load_full();
         let mut cluster = self.view.load();
         let mut asked = HashSet::new();
@@ -82,7 +82,8 @@ impl Reviewer {
             if wanted.is_empty() || round == ROUNDS {
                 return Ok(verdict);
             }
-            match self.view.look_up(&wanted).await {
+            let looked_up = tokio::time::timeout_at(deadline, self.view.look_up(&wanted)).await;
+            match looked_up.unwrap_or(Err(Fault::Deadline(time))) {
                 Ok(found) if found.is_empty() => return Ok(verdict),
                 Ok(found) => {
                     let mut with = (*cluster).clone();
@@ -91,13 +92,21 @@ impl Reviewer {
                     }
                     cluster = Arc::new(with);
                 }
-                // What was not found could only have added to a denial.
-                Err(_) if verdict.effect() == Effect::Deny => return Ok(verdict),
+                Err(_) if stands(subject, &verdict) => return Ok(verdict),
                 Err(fault) => return Err(fault),
             }
         }
         unreachable!("the last round returns")
     }
+}
+
+/// Whether a denial holds whatever the look-ups would have found: something new
+/// is on storage that is known and forbidden. The denial of an update may turn
+/// milder with more knowledge, one over unknown storage may turn out wrong.
+fn stands(subject: &Subject<'_>, verdict: &Verdict) -> bool {
+    let is_known = |finding: &Finding| finding.resolved.backing.kind() != backing::Kind::Unknown;
+    let mut denied = verdict.findings.iter().filter(|finding| finding.effect == Effect::Deny);
+    matches!(subject.change, Change::Create(_)) && denied.any(is_known)
 }
 
 #[cfg(test)]
@@ -228,17 +237,8 @@ mod tests {
         assert!(matches!(fault, Fault::Deadline(TIME)), "{fault:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_denial_that_stands_needs_no_look_up_to_succeed() {
-        let (reviewer, _) = reviewer(|path| match path {
-            "/apis/storage.k8s.io/v1/storageclasses/nas" => {
-                Some((200, json!({"metadata": {"name": "nas"}, "provisioner": "nfs.csi.k8s.io"})))
-            }
-            _ => Some((
-                500,
-                json!({"kind": "Status", "status": "Failure", "code": 500, "message": "broken"}),
-            )),
-        });
         let set = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
             "uid": "u",
             "kind": {"group": "apps", "version": "v1", "kind": "StatefulSet"},
@@ -249,7 +249,23 @@ mod tests {
                 {"name": "b", "persistentVolumeClaim": {"claimName": "unreadable"}},
             ]}}}},
         }});
-        let answer = reviewer.review(set.to_string().as_bytes(), TIME).await.unwrap();
-        assert_eq!(serde_json::to_value(answer).unwrap()["response"]["allowed"], false);
+        let broken: Answers =
+            |_| Some((500, json!({"kind": "Status", "status": "Failure", "code": 500})));
+        let hangs: Answers = |_| None;
+        for answers in [broken, hangs] {
+            let (reviewer, _) = reviewer(answers);
+            let answer = reviewer.review(set.to_string().as_bytes(), TIME).await.unwrap();
+            assert_eq!(serde_json::to_value(answer).unwrap()["response"]["allowed"], false);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_denial_over_the_unknown_does_not_stand_on_a_failed_look_up() {
+        let (reviewer, _) =
+            reviewer(|_| Some((500, json!({"kind": "Status", "status": "Failure", "code": 500}))));
+        let rules = json!({"rules": {"critical-on-nfs": {"onUnknown": "deny"}}});
+        reviewer.adopt(Policy::new(serde_json::from_value(rules).unwrap()));
+        let fault = decision(&reviewer, json!({"storageClassName": "nas"})).await.unwrap_err();
+        assert!(matches!(fault, Fault::LookUp { .. }), "{fault:?}");
     }
 }

@@ -57,6 +57,7 @@ pub struct Service {
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
     limits: Limits,
+    trusted: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
 
@@ -64,7 +65,7 @@ impl Service {
     /// A service of that reviewer.
     #[must_use]
     pub fn new(reviewer: Arc<Reviewer>, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { reviewer, metrics, limits, draining: Arc::default() }
+        Self { reviewer, metrics, limits, trusted: Arc::default(), draining: Arc::default() }
     }
 
     /// The routes of the TLS listener: `/validate`.
@@ -75,6 +76,16 @@ impl Service {
     /// The routes of the admin listener: `/livez`, `/readyz`, `/metrics`.
     pub fn admin_router(&self) -> Router {
         admin::router(self.clone())
+    }
+
+    /// Says that the apiserver has been told which CA to trust: without that no
+    /// review arrives, and readiness would be a lie.
+    pub fn set_trusted(&self) {
+        self.trusted.store(true, Ordering::Release);
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Acquire)
     }
 
     fn is_draining(&self) -> bool {

@@ -207,6 +207,7 @@ impl Server {
         let (audit, _writer) = Audit::new(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy, View::fixed(cluster), audit, Arc::clone(&metrics));
         let service = Service::new(Arc::new(reviewer), metrics, limits);
+        service.set_trusted();
         let tls = server_config(Arc::new(Slot::new(&material))).unwrap();
         let serving = listeners.serve(service, Arc::new(tls)).unwrap();
         let client = ReviewClient::new(&url, material.ca_bundle()).unwrap();

@@ -33,13 +33,50 @@ pub enum When {
 /// A condition on one entry of a map; the key is compared without regard to
 /// case.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "RawEntry")]
+#[schemars(with = "RawEntry")]
 pub struct Entry {
     /// The entry's key.
     pub key: String,
     /// What its value must be.
-    #[serde(flatten)]
     pub value: Value,
+}
+
+/// A condition on one entry of a map: `key`, and exactly one of the others.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Entry")]
+struct RawEntry {
+    /// The entry's key, in any case.
+    key: String,
+    /// The value is one of these, in any case.
+    values: Option<Vec<String>>,
+    /// The value begins so.
+    prefix: Option<String>,
+    /// The value ends so.
+    suffix: Option<String>,
+    /// The entry is there, or is not.
+    exists: Option<bool>,
+}
+
+impl TryFrom<RawEntry> for Entry {
+    type Error = String;
+
+    fn try_from(raw: RawEntry) -> Result<Self, String> {
+        let RawEntry { key, values, prefix, suffix, exists } = raw;
+        let value = match (values, prefix, suffix, exists) {
+            (Some(values), None, None, None) => Value::Values(values),
+            (None, Some(prefix), None, None) => Value::Prefix(prefix),
+            (None, None, Some(suffix), None) => Value::Suffix(suffix),
+            (None, None, None, Some(exists)) => Value::Exists(exists),
+            _ => {
+                return Err(format!(
+                    "condition on {key}: expected one of values, prefix, suffix, exists"
+                ));
+            }
+        };
+        Ok(Self { key, value })
+    }
 }
 
 /// A condition on a string, without regard to case.
@@ -182,6 +219,17 @@ mod tests {
         ] {
             let when: When = serde_json::from_str(json).unwrap();
             assert_eq!(when.holds(&probe), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_condition_that_says_nothing_or_two_things() {
+        for json in [
+            r#"{"parameter": {"key": "a"}}"#,
+            r#"{"parameter": {"key": "a", "values": ["b"], "prefix": "b"}}"#,
+            r#"{"parameter": {"key": "a", "values": ["b"], "extra": 3}}"#,
+        ] {
+            assert!(serde_json::from_str::<When>(json).is_err(), "{json}");
         }
     }
 

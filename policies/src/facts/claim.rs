@@ -1,4 +1,4 @@
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Metadata, nullable};
 use crate::text::{Reduce, Strings, Text};
@@ -52,7 +52,7 @@ impl Reduce for Claim<'_> {
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimSpec<'a> {
     /// How the volume is to be mounted.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "known_modes")]
     pub access_modes: Vec<AccessMode>,
     /// Class by name; absent means the cluster's default, `""` means none.
     #[serde(borrow)]
@@ -103,6 +103,27 @@ pub enum AccessMode {
     ReadWriteMany,
     /// Read and write, by one pod.
     ReadWriteOncePod,
+}
+
+impl AccessMode {
+    fn parse(mode: &str) -> Option<Self> {
+        Some(match mode {
+            "ReadWriteOnce" => Self::ReadWriteOnce,
+            "ReadOnlyMany" => Self::ReadOnlyMany,
+            "ReadWriteMany" => Self::ReadWriteMany,
+            "ReadWriteOncePod" => Self::ReadWriteOncePod,
+            _ => return None,
+        })
+    }
+}
+
+/// The access modes this engine knows. One that is newer must not keep a whole
+/// kind out of the caches, and no condition can ask for it.
+pub(super) fn known_modes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<AccessMode>, D::Error> {
+    let modes: Vec<Text<'de>> = nullable(deserializer)?;
+    Ok(modes.iter().filter_map(|mode| AccessMode::parse(mode)).collect())
 }
 
 /// How a volume reaches its pod.

@@ -2,7 +2,11 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{AccessMode, Metadata, StringMap, VolumeMode, claim::LEGACY_CLASS, nullable};
+use super::{
+    AccessMode, Metadata, StringMap, VolumeMode,
+    claim::{LEGACY_CLASS, known_modes},
+    nullable,
+};
 use crate::{
     in_tree,
     text::{Reduce, Strings, Text},
@@ -87,7 +91,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
                 let mut spec = PersistentVolumeSpec::default();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match key.as_str() {
-                        "accessModes" => spec.access_modes = present(&mut map)?,
+                        "accessModes" => spec.access_modes = map.next_value::<KnownModes>()?.0,
                         "claimRef" => spec.claim_ref = map.next_value()?,
                         "mountOptions" => spec.mount_options = present(&mut map)?,
                         "storageClassName" => spec.storage_class_name = map.next_value()?,
@@ -111,6 +115,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
                 Ok(spec)
             }
         }
+
+        #[derive(Deserialize)]
+        struct KnownModes(#[serde(deserialize_with = "known_modes")] Vec<AccessMode>);
 
         fn present<'de, A: de::MapAccess<'de>, T: Deserialize<'de> + Default>(
             map: &mut A,
@@ -200,10 +207,10 @@ impl Reduce for PersistentVolumeSource<'_> {
 #[derive(Clone, Debug, Deserialize)]
 pub struct NfsSource<'a> {
     /// Host name or address.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "nullable")]
     pub server: Text<'a>,
     /// Exported path.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "nullable")]
     pub path: Text<'a>,
 }
 

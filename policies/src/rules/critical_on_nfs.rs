@@ -71,7 +71,9 @@ impl CriticalOnNfs {
             leniency = Some(Leniency::Binding);
         }
         let passes = |kind| kind != Kind::Unknown && !forbidden(kind);
-        let claim = volume.claim.filter(|_| effect == Effect::Deny);
+        // No class helps a claim that names its volume.
+        let claim =
+            volume.claim.filter(|claim| effect == Effect::Deny && claim.volume_name().is_none());
         Some(Finding {
             rule: self.name(),
             effect,

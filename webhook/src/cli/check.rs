@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::PathBuf,
 };
@@ -7,12 +8,13 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use nfs_guard_policies::{
-    Change, Effect, Operation, Policy, Snapshot, Subject, Verdict, backing, decide,
+    Change, Effect, Operation, Outcome, Policy, Snapshot, Subject, Verdict, backing, decide,
+    facts::Kind,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ClusterArgument, ConfigArgument, Exit, Failure};
+use super::{ClusterArgument, ConfigArgument, Exit, Failure, printed};
 use crate::{
     config,
     manifest::{Manifest, Manifests},
@@ -73,17 +75,25 @@ struct Summary {
 
 impl Check {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
-        let policy = Policy::new(config::load(self.config.config.as_deref())?);
+        let policy = Policy::new(config::load(self.config.config.as_deref())?.config);
         let (cluster, mut errors) = self.cluster.read();
         let manifests = Manifests::read(&self.paths);
         errors.extend(manifests.errors.iter().cloned());
 
-        let report = judge(&manifests, cluster, &policy);
+        let (report, unknown_namespaces) = judge(&manifests, cluster, &policy);
+        if !unknown_namespaces.is_empty() {
+            let names: Vec<_> = unknown_namespaces.into_iter().collect();
+            anstream::eprintln!(
+                "warning: no input holds these namespaces, so nothing in them counts as critical \
+                 by a namespace label: {}",
+                names.join(", ")
+            );
+        }
         match self.output {
-            Output::Table => print_table(&mut anstream::stdout(), &report)?,
+            Output::Table => printed(print_table(&mut anstream::stdout(), &report))?,
             Output::Json => {
                 let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                writeln!(io::stdout(), "{text}")?;
+                printed(writeln!(io::stdout(), "{text}"))?;
             }
         }
         if !errors.is_empty() {
@@ -93,13 +103,21 @@ impl Check {
     }
 }
 
-fn judge(manifests: &Manifests, mut cluster: Snapshot, policy: &Policy) -> CheckReport {
+/// The report, and the namespaces it would have needed to know.
+fn judge(
+    manifests: &Manifests,
+    mut cluster: Snapshot,
+    policy: &Policy,
+) -> (CheckReport, BTreeSet<String>) {
     manifests.insert_into(&mut cluster);
     let now = Timestamp::now();
+    let mut unknown_namespaces = BTreeSet::new();
     let mut report = CheckReport { version: 1, summary: Summary::default(), findings: Vec::new() };
     for manifest in manifests.objects.iter().filter(|manifest| is_judged(manifest, policy)) {
         let subject = subject(manifest);
-        let verdict = decide(&subject, &cluster, policy, now).verdict;
+        let Outcome { verdict, missed } = decide(&subject, &cluster, policy, now);
+        let missed = missed.keys.into_iter().filter(|key| key.kind == Kind::Namespace);
+        unknown_namespaces.extend(missed.map(|key| key.name));
         report.summary.count(&verdict);
         report.findings.extend(
             FindingReport::all(&verdict)
@@ -107,7 +125,7 @@ fn judge(manifests: &Manifests, mut cluster: Snapshot, policy: &Policy) -> Check
                 .map(|finding| FindingReport { source: Some(manifest.source.clone()), ..finding }),
         );
     }
-    report
+    (report, unknown_namespaces)
 }
 
 fn is_judged(manifest: &Manifest, policy: &Policy) -> bool {
@@ -195,7 +213,7 @@ mod tests {
     fn check(text: &str) -> CheckReport {
         let mut manifests = Manifests::default();
         manifests.read_text("m.yaml", text);
-        judge(&manifests, Snapshot::complete(), &Policy::default())
+        judge(&manifests, Snapshot::complete(), &Policy::default()).0
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use nfs_guard_policies::GuardConfig;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{Exit, Failure, embedded::Embedded, running::Signals};
 use crate::{
     client::ReviewClient,
+    config::Loaded,
     incident::{self, SCENES, Scene},
 };
 
@@ -38,8 +38,7 @@ impl Demo {
     async fn replay(&self, out: &mut impl Write) -> Result<Exit, Failure> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let audit = Box::new(std::io::sink());
-        let embedded =
-            Embedded::start((free, free), (GuardConfig::default(), None), None, None, audit)?;
+        let embedded = Embedded::start((free, free), Loaded::default(), None, None, audit)?;
         let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
         let bold = Style::new().bold();
         writeln!(out, "nfs-guard serves the incident's cluster at {}\n", embedded.url())?;
@@ -69,7 +68,7 @@ impl Demo {
             return Ok(Exit::Negative);
         }
         if self.keep {
-            writeln!(out, "{}\nTry it:\n  {}", embedded.announcement(), embedded.curl())?;
+            writeln!(out, "still serving at {}\nTry it:\n  {}", embedded.url(), embedded.curl())?;
             return embedded.until_stopped(&mut Signals::new()?, Duration::ZERO).await;
         }
         Ok(Exit::Good)

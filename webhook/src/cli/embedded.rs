@@ -5,14 +5,14 @@ use std::{fs, future, io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use nfs_guard_certs::{Material, ServerNames, issue};
-use nfs_guard_policies::{GuardConfig, Snapshot};
+use nfs_guard_policies::Snapshot;
 use tempfile::TempDir;
 
 use super::{
     Exit, Failure,
     running::{Running, Signals, Start},
 };
-use crate::{cluster::View, incident, metrics::Metrics};
+use crate::{cluster::View, config::Loaded, incident, metrics::Metrics};
 
 pub(super) struct Embedded {
     running: Running,
@@ -27,7 +27,7 @@ impl Embedded {
     /// Starts to serve; without a cluster, the incident's.
     pub(super) fn start(
         (listen, admin_listen): (SocketAddr, SocketAddr),
-        (config, config_file): (GuardConfig, Option<PathBuf>),
+        config: Loaded,
         cluster: Option<Snapshot>,
         ca_out: Option<PathBuf>,
         audit: Box<dyn Write + Send>,
@@ -42,17 +42,17 @@ impl Embedded {
         let review = incident::review("try-it", &incident::SCENES[0].object());
         fs::write(&review_file, review.to_string())?;
 
-        let running = Running::start(Start {
+        let (running, announcer) = Running::start(Start {
             listen,
             admin_listen,
             config,
-            config_file,
             own_namespace: None,
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
             material: &material,
             audit,
         })?;
+        announcer.announce(Some(&ca_file));
         Ok(Self { running, material, ca_file, review_file, _directory: directory })
     }
 
@@ -62,10 +62,6 @@ impl Embedded {
 
     pub(super) fn ca_bundle(&self) -> &str {
         self.material.ca_bundle()
-    }
-
-    pub(super) fn announcement(&self) -> String {
-        self.running.announcement(Some(&self.ca_file))
     }
 
     /// A command that asks for the judgement of the incident.

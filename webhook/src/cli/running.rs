@@ -4,7 +4,7 @@ use std::{
     future::{self, Future},
     io::{self, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use nfs_guard_policies::{GuardConfig, Policy, glob::Glob};
 use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
     task::JoinHandle,
 };
 
@@ -22,7 +23,7 @@ use super::{Exit, Failure};
 use crate::{
     audit::Audit,
     cluster::View,
-    config,
+    config::{ConfigFile, Loaded},
     metrics::Metrics,
     reviewer::Reviewer,
     server::{Limits, Listeners, Service, Serving},
@@ -39,8 +40,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(1);
 pub(super) struct Start<'a> {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: SocketAddr,
-    pub(super) config: GuardConfig,
-    pub(super) config_file: Option<PathBuf>,
+    pub(super) config: Loaded,
     /// The guard's own namespace, in which nothing is judged.
     pub(super) own_namespace: Option<Glob>,
     pub(super) view: View,
@@ -55,17 +55,37 @@ pub(super) struct Running {
     audit: JoinHandle<io::Result<()>>,
     config: JoinHandle<()>,
     url: String,
+}
+
+/// Tells, once, that a server is ready.
+pub(super) struct Announcer {
+    service: Service,
+    line: oneshot::Sender<String>,
+    url: String,
     admin: String,
 }
 
+impl Announcer {
+    /// Makes the server ready in the eyes of probes, and of whoever started it:
+    /// by the first line on standard output.
+    pub(super) fn announce(self, ca: Option<&Path>) {
+        let Self { service, line, url, admin } = self;
+        service.set_trusted();
+        let announcement = json!({"event": "serving", "url": url, "admin": admin, "ca": ca});
+        if line.send(announcement.to_string()).is_err() {
+            tracing::error!("the audit log ended before the server was ready");
+        }
+    }
+}
+
 impl Running {
-    /// Binds, and serves from now on; whether it can judge yet is another matter.
-    pub(super) fn start(start: Start<'_>) -> Result<Self, Failure> {
+    /// Binds, and serves from now on; whether it can judge yet, and whether the
+    /// apiserver trusts it, is told by the announcer.
+    pub(super) fn start(start: Start<'_>) -> Result<(Self, Announcer), Failure> {
         let Start {
             listen,
             admin_listen,
-            config,
-            config_file,
+            config: Loaded { config, file },
             own_namespace,
             view,
             metrics,
@@ -83,28 +103,28 @@ impl Running {
         let (log, writer) = Audit::new(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy(config), view, log, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
-        let config =
-            follow_config(config_file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
+        let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
         let service = Service::new(reviewer, metrics, Limits::default());
-        let serving = listeners.serve(service, Arc::new(tls))?;
+        let serving = listeners.serve(service.clone(), Arc::new(tls))?;
+        let (line, first_line) = oneshot::channel();
         let audit = tokio::task::spawn_blocking(move || {
-            let ended = writer.run(&mut *audit);
+            // The announcement is the first line, whatever was judged meanwhile.
+            let announcement = first_line.blocking_recv().map_or(Ok(()), |line: String| {
+                writeln!(audit, "{line}").and_then(|()| audit.flush())
+            });
+            let ended = announcement.and_then(|()| writer.run(&mut *audit));
             if let Err(error) = &ended {
                 tracing::error!(%error, "audit log cannot be written; records are lost from now on");
             }
             ended
         });
-        Ok(Self { serving, audit, config, url, admin })
+        let announcer = Announcer { service, line, url: url.clone(), admin };
+        Ok((Self { serving, audit, config, url }, announcer))
     }
 
     /// Where reviews are taken.
     pub(super) fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The line that tells whoever started the server that it is ready.
-    pub(super) fn announcement(&self, ca: Option<&Path>) -> String {
-        json!({"event": "serving", "url": self.url, "admin": self.admin, "ca": ca}).to_string()
     }
 
     /// Serves until a signal asks to stop, then drains; `ready` is what remains
@@ -116,7 +136,7 @@ impl Running {
         ready: impl Future<Output = Result<(), Failure>>,
         delay: Duration,
     ) -> Result<Exit, Failure> {
-        tokio::pin!(ready);
+        let mut ready = Box::pin(ready);
         let mut is_ready = false;
         loop {
             tokio::select! {
@@ -140,6 +160,8 @@ impl Running {
                 return Ok(Exit::Negative);
             }
         };
+        // With it goes the announcer, so that the audit log waits for no line.
+        drop(ready);
         watches.abort();
         self.config.abort();
         if tokio::time::timeout(LAST_RECORDS, self.audit).await.is_err() {
@@ -152,13 +174,13 @@ impl Running {
 /// Applies the configuration whenever its file changes; without a file there is
 /// nothing to follow.
 fn follow_config(
-    file: Option<PathBuf>,
+    file: Option<ConfigFile>,
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
     policy: impl Fn(GuardConfig) -> Policy + Send + 'static,
 ) -> JoinHandle<()> {
     let Some(file) = file else { return tokio::spawn(future::pending()) };
-    tokio::spawn(config::follow(file, move |config| {
+    tokio::spawn(file.follow(move |config| {
         metrics.config_reloaded(config.is_ok());
         match config {
             Ok(config) => {

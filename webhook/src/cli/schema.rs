@@ -1,10 +1,10 @@
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use clap::{Args, ValueEnum};
 use nfs_guard_policies::GuardConfig;
 use schemars::schema_for;
 
-use super::{Exit, Failure, check::CheckReport};
+use super::{Exit, Failure, check::CheckReport, printed};
 use crate::audit::Record;
 
 /// Print a JSON schema: of the configuration, of the audit log, of `check -o json`
@@ -31,7 +31,7 @@ impl Schema {
             Form::Check => schema_for!(CheckReport),
         };
         let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-        writeln!(std::io::stdout(), "{text}")?;
+        printed(writeln!(io::stdout(), "{text}"))?;
         Ok(Exit::Good)
     }
 }

@@ -2,7 +2,6 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
-use nfs_guard_policies::GuardConfig;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     cluster::{Caches, LookUp, View},
-    config,
+    config::{self, Loaded},
     manifest::InputError,
     metrics::Metrics,
 };
@@ -54,7 +53,7 @@ pub(super) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "In a cluster")]
 pub(super) struct KubernetesArguments {
-    /// Kubeconfig; without it, the pod's service account or the usual one
+    /// Kubeconfig; without it, the usual one ($KUBECONFIG, ~/.kube/config), else the pod's service account
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Namespace the guard runs in; nothing in it is judged
@@ -87,18 +86,17 @@ impl Serve {
         ended
     }
 
-    async fn live(self, config: GuardConfig) -> Result<Exit, Failure> {
+    async fn live(self, config: Loaded) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let client = kubernetes::client(self.kubernetes.kubeconfig.as_deref()).await?;
         let material = kubernetes::certificate(&client, &self.kubernetes).await?;
         let metrics = Arc::new(Metrics::default());
         let caches = Caches::new(client.clone());
         let synced = caches.synced();
-        let running = Running::start(Start {
+        let (running, announcer) = Running::start(Start {
             listen: self.listen,
             admin_listen: self.admin_listen,
             config,
-            config_file: self.config.config,
             own_namespace: Some(self.kubernetes.namespace.as_str().into()),
             view: View::live(&caches, LookUp::new(client.clone(), Arc::clone(&metrics))),
             metrics,
@@ -106,7 +104,6 @@ impl Serve {
             audit: Box::new(std::io::stdout()),
         })?;
         let watches = tokio::spawn(caches.run());
-        let announcement = running.announcement(self.ca_out.as_deref());
         let ready = async {
             synced.notified().await;
             kubernetes::publish_ca(client, &self.kubernetes, &material).await?;
@@ -114,14 +111,14 @@ impl Serve {
                 let written = std::fs::write(file, material.ca_bundle());
                 written.with_context(|| format!("cannot write {}", file.display()))?;
             }
-            anstream::println!("{announcement}");
+            announcer.announce(self.ca_out.as_deref());
             Ok(())
         };
         let delay = self.shutdown_delay.map_or(NOTICE, Duration::from_secs);
         running.until_stopped(&mut signals, watches, ready, delay).await
     }
 
-    async fn embedded(self, config: GuardConfig) -> Result<Exit, Failure> {
+    async fn embedded(self, config: Loaded) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let (cluster, errors) = self.cluster.read();
         if !errors.is_empty() {
@@ -130,9 +127,7 @@ impl Serve {
         let cluster = (!self.cluster.cluster.is_empty()).then_some(cluster);
         let audit = Box::new(std::io::stdout());
         let addresses = (self.listen, self.admin_listen);
-        let config = (config, self.config.config);
         let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
-        anstream::println!("{}", embedded.announcement());
         anstream::eprintln!("Try it:\n  {}", embedded.curl());
         let delay = self.shutdown_delay.map_or(Duration::ZERO, Duration::from_secs);
         embedded.until_stopped(&mut signals, delay).await

@@ -17,23 +17,28 @@ pub(super) fn router(service: Service) -> Router {
 }
 
 /// Each part by name, as the apiserver's own `/readyz?verbose` tells them. The
-/// certificate and the configuration need no line that could fail: without them
-/// nothing listens here.
+/// configuration has no part that could fail: without a good one nothing listens
+/// here, and a bad one later leaves it in force.
 async fn ready(State(service): State<Service>) -> Response {
     let unsynced = service.reviewer.view().unsynced();
-    let caches = match &unsynced[..] {
-        [] => "[+] caches synced\n".to_owned(),
-        kinds => {
-            let kinds: Vec<_> = kinds.iter().map(|kind| kind.resource()).collect();
-            format!("[-] caches not synced: {}\n", kinds.join(", "))
-        }
+    let unsynced: Vec<_> = unsynced.iter().map(|kind| kind.resource()).collect();
+    let caches = if unsynced.is_empty() {
+        Ok("caches synced".to_owned())
+    } else {
+        Err(format!("caches not synced: {}", unsynced.join(", ")))
     };
-    let draining = service.is_draining();
-    let drain = if draining { "[-] shutting down\n" } else { "[+] serving\n" };
-    let good = unsynced.is_empty() && !draining;
+    let part = |good: bool, yes: &str, no: &str| if good { Ok(yes.into()) } else { Err(no.into()) };
+    let trusted = part(service.is_trusted(), "certificate served", "CA bundle not published yet");
+    let serving = part(!service.is_draining(), "serving", "shutting down");
+    let parts = [caches, trusted, serving, part(true, "configuration loaded", "")];
+
+    let good = parts.iter().all(Result::is_ok);
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, format!("{caches}{drain}[+] certificate served\n[+] configuration loaded\n"))
-        .into_response()
+    let lines = parts.map(|part| match part {
+        Ok(text) => format!("[+] {text}\n"),
+        Err(text) => format!("[-] {text}\n"),
+    });
+    (status, lines.concat()).into_response()
 }
 
 async fn metrics(State(service): State<Service>) -> Response {

@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     body::Body,
     error_handling::HandleErrorLayer,
-    extract::{Query, State},
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::post,
@@ -12,6 +12,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use tokio::time::Instant;
 use tower::{
     BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
 };
@@ -54,18 +55,20 @@ struct Parameters {
 
 async fn validate(
     State(service): State<Service>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let limits = service.limits;
-    let granted = parameters.timeout.as_deref().and_then(go_duration);
+    // Whatever else the query holds was not written by an apiserver.
+    let granted = parameters.ok().and_then(|Query(parameters)| go_duration(&parameters.timeout?));
     let time = granted.unwrap_or(limits.deadline).min(limits.deadline).saturating_sub(MARGIN);
+    let deadline = Instant::now() + time;
     let judged = async {
         is_json(&headers)?;
-        let body = tokio::time::timeout(limits.deadline, whole(body, limits.body)).await;
-        let body = body.map_err(|_| Fault::Body("it stopped coming".into()))??;
-        service.reviewer.review(&body, time).await
+        let body = tokio::time::timeout_at(deadline, whole(body, limits.body)).await;
+        let body = body.map_err(|_| Fault::Body(format!("not whole within {time:?}")))??;
+        service.reviewer.review(&body, deadline.saturating_duration_since(Instant::now())).await
     };
     match judged.await {
         Ok(answer) => Json(answer).into_response(),
@@ -75,7 +78,7 @@ async fn validate(
 
 fn faulted(service: &Service, fault: Fault) -> Response {
     service.metrics.fault(&fault);
-    tracing::warn!(fault = fault.name(), %fault, "request not judged");
+    tracing::warn!(fault = fault.name(), reason = %fault, "request not judged");
     fault.into_response()
 }
 
