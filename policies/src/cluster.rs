@@ -31,23 +31,30 @@ pub trait Cluster {
     ) -> Lookup<Arc<Workload<'static>>>;
 
     /// Every storage class.
-    fn classes(&self) -> Lookup<Vec<Arc<StorageClass<'static>>>>;
+    fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, NotSynced>;
 
     /// The volumes whose `claimRef` names that claim.
     fn volumes_claimed_by(
         &self,
         namespace: &str,
         claim: &str,
-    ) -> Lookup<Vec<Arc<PersistentVolume<'static>>>>;
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
     /// The volumes of that class string, whether or not such a class exists.
-    fn volumes_of_class(&self, class: &str) -> Lookup<Vec<Arc<PersistentVolume<'static>>>>;
+    fn volumes_of_class(
+        &self,
+        class: &str,
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
     /// The workloads of a namespace.
-    fn workloads(&self, namespace: &str) -> Lookup<Vec<Arc<Workload<'static>>>>;
+    fn workloads(&self, namespace: &str) -> Result<Vec<Arc<Workload<'static>>>, NotSynced>;
 
     /// The workloads whose pods mount that claim by name.
-    fn consumers(&self, namespace: &str, claim: &str) -> Lookup<Vec<Arc<Workload<'static>>>>;
+    fn consumers(
+        &self,
+        namespace: &str,
+        claim: &str,
+    ) -> Result<Vec<Arc<Workload<'static>>>, NotSynced>;
 }
 
 /// The answer to a question about the cluster.
@@ -60,6 +67,10 @@ pub enum Lookup<T> {
     /// Objects of that kind have not been read, so nobody can tell.
     NotSynced,
 }
+
+/// Objects of that kind have not all been read, so nobody can list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotSynced;
 
 /// The name of one object the engine looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

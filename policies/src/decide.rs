@@ -5,14 +5,16 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::{
+    backing,
     cluster::{Cluster, Missed},
+    config::{Mode, OnUnknown},
     critical,
     facts::Object,
     policy::Policy,
     resolve::Resolver,
-    rules::Case,
+    rules::{Case, Rule, Setting, Wrong},
     text::Text,
-    verdict::{Effect, Exempt, Finding, Leniency, SubjectName, Verdict},
+    verdict::{Effect, Finding, Leniency, SubjectName, Unjudged, Verdict},
 };
 
 /// A write under judgement.
@@ -71,6 +73,12 @@ impl Change<'_> {
             Self::Update { .. } => Operation::Update,
         }
     }
+
+    /// Whether it changes nothing that any rule reads: finalizers, status, or
+    /// anything else that facts leave out.
+    fn is_unread(&self) -> bool {
+        matches!(self, Self::Update { new, old } if new == old)
+    }
 }
 
 /// The operations of an admission review that make a subject.
@@ -107,6 +115,9 @@ pub struct Outcome {
     /// What was looked for and not there. Whoever can find some of it decides
     /// again with it.
     pub missed: Missed,
+    /// Whether nothing that was missed could turn the judgement: it denies
+    /// something new, on storage that is known, or nothing was at stake.
+    pub settled: bool,
 }
 
 /// Judges a subject in its cluster, by a policy, at a time. No I/O, no clock:
@@ -118,9 +129,9 @@ pub fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Outcome {
-    if let Some(exempt) = exempt(subject, policy) {
-        let verdict = Verdict::exempt(subject.name(), exempt);
-        return Outcome { verdict, missed: Missed::default() };
+    if let Some(unjudged) = unjudged(subject, policy) {
+        let verdict = Verdict::unjudged(subject.name(), unjudged);
+        return Outcome { verdict, missed: Missed::default(), settled: true };
     }
 
     let resolver = Resolver::new(cluster, &policy.catalogue);
@@ -135,30 +146,71 @@ pub fn decide(
     let critical = is_critical.or(was_critical);
 
     let judge = |object| {
-        let critical = critical.as_ref();
-        let case = Case { subject, object, critical, policy, resolver: &resolver, now };
-        let findings = policy.rules.iter().filter(|rule| rule.applies_to(subject));
-        findings.flat_map(|rule| rule.judge(&case)).collect::<Vec<_>>()
+        let case =
+            Case { subject, object, critical: critical.as_ref(), policy, resolver: &resolver, now };
+        let rules = policy.rules.iter().filter(|rule| rule.applies_to(subject));
+        rules.flat_map(|rule| findings(*rule, &case)).collect::<Vec<_>>()
     };
     let mut findings = judge(subject.object());
+    let is_denied = |finding: &Finding| finding.effect == Effect::Deny;
     if let Change::Update { old, .. } = &subject.change
-        && findings.iter().any(|finding| finding.effect == Effect::Deny)
+        && findings.iter().any(is_denied)
     {
         forgive_what_is_not_new(&mut findings, &judge(old));
     }
 
+    // An update of nothing that rules read cannot add anything: what the caches
+    // know is told, and nothing is waited for.
+    let unread = subject.change.is_unread();
+    let is_known = |finding: &Finding| finding.resolved.backing.kind() != backing::Kind::Unknown;
+    let settled = unread
+        || matches!(subject.change, Change::Create(_))
+            && findings.iter().any(|finding| is_denied(finding) && is_known(finding));
+    let missed = if unread { Missed::default() } else { resolver.into_missed() };
     let verdict =
-        Verdict { subject: subject.name(), exempt: None, critical, sheds_criticality, findings };
-    Outcome { verdict, missed: resolver.into_missed() }
+        Verdict { subject: subject.name(), unjudged: None, critical, sheds_criticality, findings };
+    Outcome { verdict, missed, settled }
 }
 
 /// What is allowed whatever it holds, before anything is looked up.
-fn exempt(subject: &Subject<'_>, policy: &Policy) -> Option<Exempt> {
-    if subject.object().metadata().deletion_timestamp.is_some() {
-        return Some(Exempt::BeingDeleted);
+fn unjudged(subject: &Subject<'_>, policy: &Policy) -> Option<Unjudged> {
+    // On CREATE the apiserver drops the timestamp; it excuses nothing there.
+    if let Change::Update { new, .. } = &subject.change
+        && new.metadata().deletion_timestamp.is_some()
+    {
+        return Some(Unjudged::BeingDeleted);
     }
     let mut excluded = policy.excluded_namespaces.iter();
-    excluded.any(|glob| glob.matches(&subject.namespace)).then_some(Exempt::ExcludedNamespace)
+    excluded.any(|glob| glob.matches(&subject.namespace)).then_some(Unjudged::ExcludedNamespace)
+}
+
+/// What a rule finds wrong, and what that leads to: the rule's mode, milder
+/// where it rests on something unknown, and a warning where a denial would do
+/// harm.
+fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
+    let Setting { mode, on_unknown } = rule.setting(&case.policy.settings);
+    let mode = match mode {
+        Mode::Off => return Vec::new(),
+        Mode::Audit => Effect::Audit,
+        Mode::Warn => Effect::Warn,
+        Mode::Enforce => Effect::Deny,
+    };
+    let on_unknown = match on_unknown {
+        OnUnknown::Allow => Effect::Allow,
+        OnUnknown::Warn => Effect::Warn,
+        OnUnknown::Deny => Effect::Deny,
+    };
+    let wrongs = rule.judge(case).into_iter();
+    let findings = wrongs.map(|Wrong { volume, field, resolved, passing_classes, leniency }| {
+        let effect = match resolved.backing.kind() {
+            backing::Kind::Unknown => mode.min(on_unknown),
+            _ => mode,
+        };
+        let leniency = leniency.filter(|_| effect == Effect::Deny);
+        let effect = if leniency.is_some() { Effect::Warn } else { effect };
+        Finding { rule: rule.name(), effect, leniency, volume, field, resolved, passing_classes }
+    });
+    findings.collect()
 }
 
 /// Denying an update over what the object has had all along would only keep

@@ -15,7 +15,7 @@ mod workload;
 pub use claim::{AccessMode, Claim, ClaimSpec, ClassReference, VolumeMode};
 pub use class::StorageClass;
 pub use kind::{Kind, Scope};
-pub use metadata::{Metadata, OwnerReference, StringMap};
+pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};
 pub use persistent_volume::{
     ClaimRef, CsiSource, NfsSource, PersistentVolume, PersistentVolumeSource, PersistentVolumeSpec,

@@ -24,7 +24,7 @@ mod testing;
 pub mod text;
 mod verdict;
 
-pub use cluster::{Cluster, Key, Lookup, Missed};
+pub use cluster::{Cluster, Key, Lookup, Missed, NotSynced};
 pub use config::GuardConfig;
 pub use critical::Criticality;
 pub use decide::{Change, Operation, Outcome, Subject, decide};
@@ -32,5 +32,5 @@ pub use policy::{Policy, RuleList};
 pub use resolve::{Resolver, Volume};
 pub use snapshot::Snapshot;
 pub use verdict::{
-    Denial, Effect, Exempt, Finding, Leniency, SubjectName, Verdict, WARNING_LENGTH,
+    Denial, Effect, Finding, Leniency, SubjectName, Unjudged, Verdict, WARNING_LENGTH,
 };

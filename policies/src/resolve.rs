@@ -8,7 +8,7 @@ use std::{cell::RefCell, sync::Arc};
 use crate::{
     backing::{Backing, Hop, Kind, Nfs, Resolved, Unknown},
     catalogue::{Catalogue, Driver, Probe},
-    cluster::{Cluster, Lookup, Missed},
+    cluster::{Cluster, Lookup, Missed, NotSynced},
     facts::{
         self, Claim, ClassReference, CsiSource, NfsSource, Object, PersistentVolume,
         PersistentVolumeSource, PodVolume, PodVolumeSource, StorageClass, StringMap, VolumeMode,
@@ -330,12 +330,12 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn enumerated<T>(&self, kind: facts::Kind, answer: Lookup<Vec<T>>) -> Result<Vec<T>, Unknown> {
-        match answer {
-            Lookup::Found(objects) => Ok(objects),
-            Lookup::Missing => Ok(Vec::new()),
-            Lookup::NotSynced => Err(self.not_synced(kind)),
-        }
+    fn enumerated<T>(
+        &self,
+        kind: facts::Kind,
+        answer: Result<Vec<T>, NotSynced>,
+    ) -> Result<Vec<T>, Unknown> {
+        answer.map_err(|NotSynced| self.not_synced(kind))
     }
 
     fn not_synced(&self, kind: facts::Kind) -> Unknown {

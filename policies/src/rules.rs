@@ -9,12 +9,14 @@ use jiff::Timestamp;
 pub use critical_on_nfs::CriticalOnNfs;
 
 use crate::{
+    backing::Resolved,
+    config::{Mode, OnUnknown, Rules},
     critical::Criticality,
     decide::{Operation, Subject},
     facts::{Kind, Object},
     policy::{Policy, RuleList},
     resolve::Resolver,
-    verdict::Finding,
+    verdict::Leniency,
 };
 
 /// The label that makes an object, a pod template or a namespace critical.
@@ -23,8 +25,8 @@ pub const CRITICAL_LABEL: &str = "nfs-guard.io/critical";
 /// Every rule there is.
 pub const RULES: RuleList = &[&CriticalOnNfs];
 
-/// One rule. It is asked about every subject it reads, and says what it found;
-/// what becomes of a finding is decided in one place for all rules
+/// One rule. It is asked about every subject it reads, and says what is wrong;
+/// what that leads to is decided in one place for all rules
 /// (see [`crate::decide()`]).
 pub trait Rule: fmt::Debug + Send + Sync {
     /// Its name, in configuration and output.
@@ -33,14 +35,41 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// The writes it has to see; the chart's webhook rules are held to these.
     fn reads(&self) -> &'static [Reads];
 
+    /// How its findings are taken.
+    fn setting(&self, settings: &Rules) -> Setting;
+
     /// What is wrong with one state of the subject.
-    fn judge(&self, case: &Case<'_>) -> Vec<Finding>;
+    fn judge(&self, case: &Case<'_>) -> Vec<Wrong>;
 
     /// Whether that write is one it has to see.
     fn applies_to(&self, subject: &Subject<'_>) -> bool {
         let (kind, operation) = (subject.object().kind(), subject.change.operation());
         self.reads().iter().any(|reads| reads.kind == kind && reads.operations.contains(&operation))
     }
+}
+
+/// How a rule's findings are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// What a finding leads to.
+    pub mode: Mode,
+    /// What a finding leads to that rests on something unknown.
+    pub on_unknown: OnUnknown,
+}
+
+/// One thing that is wrong with one volume of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Name of the volume.
+    pub volume: String,
+    /// Where in the subject the volume is written.
+    pub field: String,
+    /// What the volume ends up on, and the way there.
+    pub resolved: Resolved,
+    /// Classes of this cluster that would pass; absent where no class decides.
+    pub passing_classes: Option<Vec<String>>,
+    /// Why it must not be denied, if so.
+    pub leniency: Option<Leniency>,
 }
 
 /// Writes a rule has to see.

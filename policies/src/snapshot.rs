@@ -5,10 +5,10 @@ use std::sync::Arc;
 use imbl::HashMap;
 
 use crate::{
-    cluster::{Cluster, Lookup},
+    cluster::{Cluster, Lookup, NotSynced},
     facts::{
-        Claim, Kind, Namespace, Object, PersistentVolume, PodVolumeSource, StorageClass, Workload,
-        WorkloadKind,
+        Claim, Kind, Namespace, Object, PersistentVolume, PodVolumeSource, Scope, StorageClass,
+        Workload, WorkloadKind,
     },
     text::Text,
 };
@@ -23,11 +23,10 @@ pub struct Snapshot {
     namespaces: Table<Namespace<'static>>,
     claims: Table<Claim<'static>>,
     volumes: Table<PersistentVolume<'static>>,
-    classes: Table<StorageClass<'static>>,
-    workloads: Table<Workload<'static>>,
     volumes_by_claim: Index<PersistentVolume<'static>>,
     volumes_by_class: Index<PersistentVolume<'static>>,
-    workloads_by_claim: Index<Workload<'static>>,
+    classes: Table<StorageClass<'static>>,
+    stateful_sets: Workloads,
 }
 
 impl Snapshot {
@@ -36,11 +35,9 @@ impl Snapshot {
     #[must_use]
     pub fn complete() -> Self {
         let mut snapshot = Self::default();
-        snapshot.namespaces.synced = true;
-        snapshot.claims.synced = true;
-        snapshot.volumes.synced = true;
-        snapshot.classes.synced = true;
-        snapshot.workloads.synced = true;
+        for kind in Kind::ALL {
+            snapshot.replace(kind, []);
+        }
         snapshot
     }
 
@@ -55,9 +52,9 @@ impl Snapshot {
                 self.volumes_by_claim = Index::default();
                 self.volumes_by_class = Index::default();
             }
-            Kind::Workload(_) => {
-                self.workloads = Table::synced();
-                self.workloads_by_claim = Index::default();
+            Kind::Workload(kind) => {
+                *self.workloads_mut(kind) =
+                    Workloads { objects: Table::synced(), by_claim: Index::default() };
             }
         }
         for object in objects {
@@ -68,56 +65,50 @@ impl Snapshot {
     /// Adds an object, in place of an older state of it.
     pub fn insert(&mut self, object: Object<'static>) {
         self.remove(&object);
-        let metadata = object.metadata();
-        let namespace = metadata.namespace.clone().unwrap_or_default();
-        let name = metadata.name.clone();
+        let key = ObjectKey::of(&object);
         match object {
-            Object::Namespace(object) => self.namespaces.insert(namespace, name, Arc::new(object)),
-            Object::Claim(object) => self.claims.insert(namespace, name, Arc::new(object)),
-            Object::Class(object) => self.classes.insert(namespace, name, Arc::new(object)),
+            Object::Namespace(object) => self.namespaces.insert(&key, Arc::new(object)),
+            Object::Claim(object) => self.claims.insert(&key, Arc::new(object)),
+            Object::Class(object) => self.classes.insert(&key, Arc::new(object)),
             Object::Volume(volume) => {
                 let volume = Arc::new(volume);
                 if let Some(claim) = &volume.spec.claim_ref {
-                    let key = (claim.namespace.to_shared(), claim.name.to_shared());
-                    self.volumes_by_claim.insert(key, Arc::clone(&volume));
+                    self.volumes_by_claim.insert(&claim.namespace, &claim.name, &key, &volume);
                 }
-                let class = Text::from(volume.class()).to_shared();
-                self.volumes_by_class.insert((Text::default(), class), Arc::clone(&volume));
-                self.volumes.insert(namespace, name, volume);
+                self.volumes_by_class.insert("", volume.class(), &key, &volume);
+                self.volumes.insert(&key, volume);
             }
             Object::Workload(workload) => {
                 let workload = Arc::new(workload);
+                let workloads = self.workloads_mut(workload.kind);
                 for claim in mounted_claims(&workload) {
-                    let key = (namespace.clone(), claim.to_shared());
-                    self.workloads_by_claim.insert(key, Arc::clone(&workload));
+                    workloads.by_claim.insert(&key.namespace, claim, &key, &workload);
                 }
-                self.workloads.insert(namespace, workload_key(workload.kind, &name), workload);
+                workloads.objects.insert(&key, workload);
             }
         }
     }
 
     /// Removes the object of that kind, namespace and name.
     pub fn remove(&mut self, object: &Object<'static>) {
-        let metadata = object.metadata();
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        let name = &*metadata.name;
+        let key = ObjectKey::of(object);
         match object {
-            Object::Namespace(_) => drop(self.namespaces.remove(namespace, name)),
-            Object::Claim(_) => drop(self.claims.remove(namespace, name)),
-            Object::Class(_) => drop(self.classes.remove(namespace, name)),
+            Object::Namespace(_) => drop(self.namespaces.remove(&key)),
+            Object::Claim(_) => drop(self.claims.remove(&key)),
+            Object::Class(_) => drop(self.classes.remove(&key)),
             Object::Volume(_) => {
-                if let Some(volume) = self.volumes.remove(namespace, name) {
+                if let Some(volume) = self.volumes.remove(&key) {
                     if let Some(claim) = &volume.spec.claim_ref {
-                        self.volumes_by_claim.remove(&claim.namespace, &claim.name, &volume);
+                        self.volumes_by_claim.remove(&claim.namespace, &claim.name, &key);
                     }
-                    self.volumes_by_class.remove("", volume.class(), &volume);
+                    self.volumes_by_class.remove("", volume.class(), &key);
                 }
             }
             Object::Workload(workload) => {
-                let key = workload_key(workload.kind, name);
-                if let Some(workload) = self.workloads.remove(namespace, &key) {
+                let workloads = self.workloads_mut(workload.kind);
+                if let Some(workload) = workloads.objects.remove(&key) {
                     for claim in mounted_claims(&workload) {
-                        self.workloads_by_claim.remove(namespace, claim, &workload);
+                        workloads.by_claim.remove(&key.namespace, claim, &key);
                     }
                 }
             }
@@ -132,11 +123,11 @@ impl Snapshot {
             Kind::Claim => self.claims.synced,
             Kind::Volume => self.volumes.synced,
             Kind::Class => self.classes.synced,
-            Kind::Workload(_) => self.workloads.synced,
+            Kind::Workload(kind) => self.workloads_of(kind).objects.synced,
         }
     }
 
-    /// How many objects of a kind are held; all workloads count as one kind.
+    /// How many objects of a kind are held.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
@@ -144,8 +135,32 @@ impl Snapshot {
             Kind::Claim => self.claims.len(),
             Kind::Volume => self.volumes.len(),
             Kind::Class => self.classes.len(),
-            Kind::Workload(_) => self.workloads.len(),
+            Kind::Workload(kind) => self.workloads_of(kind).objects.len(),
         }
+    }
+
+    fn workloads_of(&self, kind: WorkloadKind) -> &Workloads {
+        match kind {
+            WorkloadKind::StatefulSet => &self.stateful_sets,
+        }
+    }
+
+    fn workloads_mut(&mut self, kind: WorkloadKind) -> &mut Workloads {
+        match kind {
+            WorkloadKind::StatefulSet => &mut self.stateful_sets,
+        }
+    }
+
+    /// The workloads of every kind that `of` takes from one; only worth
+    /// something when every kind has been read.
+    fn every_kind(
+        &self,
+        of: impl Fn(&Workloads) -> Vec<Arc<Workload<'static>>>,
+    ) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
+        let kinds = WorkloadKind::ALL.into_iter().map(|kind| self.workloads_of(kind));
+        let listed: Result<Vec<_>, NotSynced> =
+            kinds.map(|workloads| workloads.objects.enumerated(|| of(workloads))).collect();
+        listed.map(|listed| listed.concat())
     }
 }
 
@@ -172,31 +187,38 @@ impl Cluster for Snapshot {
         namespace: &str,
         name: &str,
     ) -> Lookup<Arc<Workload<'static>>> {
-        self.workloads.get(namespace, &workload_key(kind, name))
+        self.workloads_of(kind).objects.get(namespace, name)
     }
 
-    fn classes(&self) -> Lookup<Vec<Arc<StorageClass<'static>>>> {
-        self.classes.all("")
+    fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, NotSynced> {
+        self.classes.enumerated(|| self.classes.all(""))
     }
 
     fn volumes_claimed_by(
         &self,
         namespace: &str,
         claim: &str,
-    ) -> Lookup<Vec<Arc<PersistentVolume<'static>>>> {
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
         self.volumes.enumerated(|| self.volumes_by_claim.get(namespace, claim))
     }
 
-    fn volumes_of_class(&self, class: &str) -> Lookup<Vec<Arc<PersistentVolume<'static>>>> {
+    fn volumes_of_class(
+        &self,
+        class: &str,
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
         self.volumes.enumerated(|| self.volumes_by_class.get("", class))
     }
 
-    fn workloads(&self, namespace: &str) -> Lookup<Vec<Arc<Workload<'static>>>> {
-        self.workloads.all(namespace)
+    fn workloads(&self, namespace: &str) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
+        self.every_kind(|workloads| workloads.objects.all(namespace))
     }
 
-    fn consumers(&self, namespace: &str, claim: &str) -> Lookup<Vec<Arc<Workload<'static>>>> {
-        self.workloads.enumerated(|| self.workloads_by_claim.get(namespace, claim))
+    fn consumers(
+        &self,
+        namespace: &str,
+        claim: &str,
+    ) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
+        self.every_kind(|workloads| workloads.by_claim.get(namespace, claim))
     }
 }
 
@@ -207,9 +229,29 @@ fn mounted_claims<'w>(workload: &'w Workload<'static>) -> impl Iterator<Item = &
     })
 }
 
-/// Workloads of all kinds share a table; a name is unique within its kind only.
-fn workload_key(kind: WorkloadKind, name: &str) -> Text<'static> {
-    format!("{}/{name}", Kind::Workload(kind).resource()).into()
+/// Workloads of one kind.
+#[derive(Clone, Debug, Default)]
+struct Workloads {
+    objects: Table<Workload<'static>>,
+    by_claim: Index<Workload<'static>>,
+}
+
+/// Where an object is held; cluster-scoped ones under no namespace, whatever
+/// they say.
+struct ObjectKey {
+    namespace: Text<'static>,
+    name: Text<'static>,
+}
+
+impl ObjectKey {
+    fn of(object: &Object<'static>) -> Self {
+        let metadata = object.metadata();
+        let namespace = match object.kind().scope() {
+            Scope::Namespaced => metadata.namespace.clone().unwrap_or_default(),
+            Scope::Cluster => Text::default(),
+        };
+        Self { namespace, name: metadata.name.clone() }
+    }
 }
 
 type ByName<T> = HashMap<Text<'static>, T>;
@@ -218,7 +260,7 @@ type ByName<T> = HashMap<Text<'static>, T>;
 #[derive(Debug)]
 struct Table<T> {
     synced: bool,
-    objects: HashMap<Text<'static>, ByName<Arc<T>>>,
+    objects: ByName<ByName<Arc<T>>>,
 }
 
 impl<T> Table<T> {
@@ -235,29 +277,24 @@ impl<T> Table<T> {
     }
 
     /// All objects of a namespace, in the order of their names.
-    fn all(&self, namespace: &str) -> Lookup<Vec<Arc<T>>> {
-        self.enumerated(|| {
-            let objects = self.objects.get(namespace).into_iter().flatten();
-            let mut objects: Vec<_> = objects.collect();
-            objects.sort_by_key(|(name, _)| name.as_str());
-            objects.into_iter().map(|(_, object)| Arc::clone(object)).collect()
-        })
+    fn all(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.objects.get(namespace).map(by_name).unwrap_or_default()
     }
 
     /// An enumeration is only worth something when nothing is left to read.
-    fn enumerated<U>(&self, objects: impl FnOnce() -> Vec<Arc<U>>) -> Lookup<Vec<Arc<U>>> {
-        if self.synced { Lookup::Found(objects()) } else { Lookup::NotSynced }
+    fn enumerated<U>(&self, objects: impl FnOnce() -> Vec<U>) -> Result<Vec<U>, NotSynced> {
+        if self.synced { Ok(objects()) } else { Err(NotSynced) }
     }
 
-    fn insert(&mut self, namespace: Text<'static>, name: Text<'static>, object: Arc<T>) {
-        self.objects.entry(namespace).or_default().insert(name, object);
+    fn insert(&mut self, key: &ObjectKey, object: Arc<T>) {
+        self.objects.entry(key.namespace.clone()).or_default().insert(key.name.clone(), object);
     }
 
-    fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<T>> {
-        let objects = self.objects.get_mut(namespace)?;
-        let removed = objects.remove(name);
+    fn remove(&mut self, key: &ObjectKey) -> Option<Arc<T>> {
+        let objects = self.objects.get_mut(&*key.namespace)?;
+        let removed = objects.remove(&*key.name);
         if objects.is_empty() {
-            self.objects.remove(namespace);
+            self.objects.remove(&*key.namespace);
         }
         removed
     }
@@ -279,28 +316,32 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// Objects by something other than their name.
+/// Objects of one kind by something other than their name. Several may share
+/// a key: a class has thousands of volumes.
 #[derive(Debug)]
-struct Index<T>(HashMap<Text<'static>, ByName<Vec<Arc<T>>>>);
+struct Index<T>(ByName<ByName<ByName<Arc<T>>>>);
 
 impl<T> Index<T> {
     fn get(&self, namespace: &str, key: &str) -> Vec<Arc<T>> {
-        self.0.get(namespace).and_then(|entries| entries.get(key)).cloned().unwrap_or_default()
+        let objects = self.0.get(namespace).and_then(|keys| keys.get(key));
+        objects.map(by_name).unwrap_or_default()
     }
 
-    fn insert(&mut self, (namespace, key): (Text<'static>, Text<'static>), object: Arc<T>) {
-        self.0.entry(namespace).or_default().entry(key).or_default().push(object);
+    fn insert(&mut self, namespace: &str, key: &str, object: &ObjectKey, value: &Arc<T>) {
+        let keys = self.0.entry(Text::from(namespace).to_shared()).or_default();
+        let objects = keys.entry(Text::from(key).to_shared()).or_default();
+        objects.insert(object.name.clone(), Arc::clone(value));
     }
 
-    fn remove(&mut self, namespace: &str, key: &str, object: &Arc<T>) {
-        let Some(entries) = self.0.get_mut(namespace) else { return };
-        if let Some(objects) = entries.get_mut(key) {
-            objects.retain(|held| !Arc::ptr_eq(held, object));
+    fn remove(&mut self, namespace: &str, key: &str, object: &ObjectKey) {
+        let Some(keys) = self.0.get_mut(namespace) else { return };
+        if let Some(objects) = keys.get_mut(key) {
+            objects.remove(&*object.name);
             if objects.is_empty() {
-                entries.remove(key);
+                keys.remove(key);
             }
         }
-        if entries.is_empty() {
+        if keys.is_empty() {
             self.0.remove(namespace);
         }
     }
@@ -318,6 +359,12 @@ impl<T> Default for Index<T> {
     }
 }
 
+fn by_name<T>(objects: &ByName<Arc<T>>) -> Vec<Arc<T>> {
+    let mut objects: Vec<_> = objects.iter().collect();
+    objects.sort_by_key(|(name, _)| name.as_str());
+    objects.into_iter().map(|(_, object)| Arc::clone(object)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -332,10 +379,10 @@ mod tests {
     fn an_unread_kind_is_not_the_same_as_a_missing_object() {
         let mut snapshot = Snapshot::default();
         assert!(matches!(snapshot.class("x"), Lookup::NotSynced));
-        assert!(matches!(snapshot.classes(), Lookup::NotSynced));
+        assert!(matches!(snapshot.classes(), Err(NotSynced)));
         snapshot.replace(Kind::Class, []);
         assert!(matches!(snapshot.class("x"), Lookup::Missing));
-        assert!(matches!(snapshot.classes(), Lookup::Found(classes) if classes.is_empty()));
+        assert!(matches!(snapshot.classes(), Ok(classes) if classes.is_empty()));
     }
 
     #[test]
@@ -348,24 +395,17 @@ mod tests {
             }})
         };
         let mut snapshot = Snapshot::complete();
-        let claimed = |snapshot: &Snapshot, claim| match snapshot.volumes_claimed_by("vault", claim)
-        {
-            Lookup::Found(volumes) => volumes.len(),
-            _ => panic!("volumes are synced"),
-        };
+        let claimed =
+            |snapshot: &Snapshot, claim| snapshot.volumes_claimed_by("vault", claim).unwrap().len();
         snapshot.insert(stored(&volume("a")));
         let before = snapshot.clone();
         snapshot.insert(stored(&volume("b")));
         assert_eq!((claimed(&snapshot, "a"), claimed(&snapshot, "b")), (0, 1));
         assert_eq!((claimed(&before, "a"), claimed(&before, "b")), (1, 0), "a clone is a moment");
-        assert!(
-            matches!(snapshot.volumes_of_class("nfs-truenas"), Lookup::Found(found) if found.len() == 1)
-        );
+        assert!(matches!(snapshot.volumes_of_class("nfs-truenas"), Ok(found) if found.len() == 1));
         snapshot.remove(&stored(&volume("b")));
         assert_eq!((claimed(&snapshot, "b"), snapshot.count(Kind::Volume)), (0, 0));
-        assert!(
-            matches!(snapshot.volumes_of_class("nfs-truenas"), Lookup::Found(found) if found.is_empty())
-        );
+        assert!(matches!(snapshot.volumes_of_class("nfs-truenas"), Ok(found) if found.is_empty()));
     }
 
     #[test]
@@ -376,14 +416,10 @@ mod tests {
         let mut objects = incident();
         objects.push(manifest);
         let snapshot = cluster(&objects);
-        let Lookup::Found(consumers) = snapshot.consumers("vault", "shared") else {
-            panic!("synced")
-        };
+        let consumers = snapshot.consumers("vault", "shared").unwrap();
         assert_eq!(consumers[0].metadata.name, *"vault");
-        assert!(
-            matches!(snapshot.consumers("web", "shared"), Lookup::Found(found) if found.is_empty())
-        );
-        assert!(matches!(snapshot.workloads("vault"), Lookup::Found(found) if found.len() == 1));
+        assert!(matches!(snapshot.consumers("web", "shared"), Ok(found) if found.is_empty()));
+        assert!(matches!(snapshot.workloads("vault"), Ok(found) if found.len() == 1));
         assert!(matches!(
             snapshot.workload(WorkloadKind::StatefulSet, "vault", "vault"),
             Lookup::Found(_)

@@ -43,6 +43,12 @@ impl Text<'_> {
     }
 }
 
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::Borrowed("")
+    }
+}
+
 impl Deref for Text<'_> {
     type Target = str;
 

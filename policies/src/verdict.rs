@@ -18,7 +18,7 @@ pub struct Verdict {
     /// What was judged.
     pub subject: SubjectName,
     /// Why nothing was judged, if so.
-    pub exempt: Option<Exempt>,
+    pub unjudged: Option<Unjudged>,
     /// Why the subject is critical, if it is.
     pub critical: Option<Criticality>,
     /// Whether the write takes away what made the subject critical.
@@ -51,7 +51,7 @@ impl std::fmt::Display for SubjectName {
 
 /// Why a subject is allowed without being judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exempt {
+pub enum Unjudged {
     /// It is on its way out; holding it up would only wedge it.
     BeingDeleted,
     /// Its namespace is excluded by configuration.
@@ -93,11 +93,14 @@ impl Finding {
         message
     }
 
-    /// Whether `other` is the same wrong, perhaps of an older state.
+    /// Whether `other` is the same wrong, perhaps of an older state: the same
+    /// kind of storage under the same volume, or the same thing unknown of it.
     pub(crate) fn same_wrong(&self, other: &Self) -> bool {
+        let (backing, before) = (&self.resolved.backing, &other.resolved.backing);
         self.rule == other.rule
             && self.volume == other.volume
-            && self.resolved.backing.kind() == other.resolved.backing.kind()
+            && backing.kind() == before.kind()
+            && (backing.kind() != Kind::Unknown || backing == before)
     }
 }
 
@@ -158,10 +161,10 @@ pub struct Denial {
 }
 
 impl Verdict {
-    pub(crate) fn exempt(subject: SubjectName, exempt: Exempt) -> Self {
+    pub(crate) fn unjudged(subject: SubjectName, unjudged: Unjudged) -> Self {
         Self {
             subject,
-            exempt: Some(exempt),
+            unjudged: Some(unjudged),
             critical: None,
             sheds_criticality: false,
             findings: Vec::new(),
@@ -217,13 +220,14 @@ impl Verdict {
             let _ = writeln!(message, "  {}", finding.resolved);
         }
         if let Some(critical) = &self.critical {
-            let _ = writeln!(message, "It is critical because {critical}.");
+            let when = if self.sheds_criticality { "Before this change, it" } else { "It" };
+            let _ = writeln!(message, "{when} is critical because {critical}.");
         }
         if let Some(classes) = classes_for_all(denied) {
             let _ = match &classes[..] {
                 [] => writeln!(message, "No StorageClass of this cluster would pass."),
                 classes => {
-                    writeln!(message, "StorageClasses here that pass: {}.", classes.join(", "))
+                    writeln!(message, "StorageClasses here that pass: {}.", shortened(classes))
                 }
             };
         }
@@ -242,6 +246,15 @@ fn classes_for_all(denied: &[&Finding]) -> Option<Vec<String>> {
         all.retain(|class| list.contains(class));
         all
     }))
+}
+
+/// A list of names, no longer than a message can bear.
+fn shortened(names: &[String]) -> String {
+    const MOST: usize = 5;
+    match names.len().checked_sub(MOST) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..MOST].join(", ")),
+    }
 }
 
 fn clip(warning: &str) -> String {

@@ -4,7 +4,7 @@
 use std::{io::Write, sync::Arc};
 
 use jiff::Timestamp;
-use nfs_guard_policies::{Effect, Exempt, Subject, Verdict};
+use nfs_guard_policies::{Effect, Subject, Unjudged, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -52,9 +52,9 @@ impl Record {
     /// not critical.
     #[must_use]
     pub fn is_due(verdict: &Verdict) -> bool {
-        let Verdict { subject: _, exempt, critical, sheds_criticality: _, findings: _ } = verdict;
-        match exempt {
-            Some(Exempt::BeingDeleted | Exempt::ExcludedNamespace) => false,
+        let Verdict { subject: _, unjudged, critical, sheds_criticality: _, findings: _ } = verdict;
+        match unjudged {
+            Some(Unjudged::BeingDeleted | Unjudged::ExcludedNamespace) => false,
             None => critical.is_some() || verdict.effect() > Effect::Allow,
         }
     }

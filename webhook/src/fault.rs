@@ -30,7 +30,7 @@ pub enum Fault {
     #[error("body is not an admission.k8s.io/v1 AdmissionReview: {0}")]
     NotAReview(String),
     /// The review is one, but an object in it cannot be what it says.
-    #[error("request {uid}: {field} cannot be read as {kind}: {source}")]
+    #[error("request {uid}: {field} cannot be read as {kind}: {problem}")]
     Object {
         /// The request's uid.
         uid: String,
@@ -39,7 +39,7 @@ pub enum Fault {
         /// Kind the request says it is.
         kind: &'static str,
         /// What is wrong, and where in the object.
-        source: serde_json::Error,
+        problem: String,
     },
     /// The guard has not read the cluster yet.
     #[error("caches not synced yet: {0}")]
@@ -53,8 +53,21 @@ pub enum Fault {
         reason: String,
     },
     /// The time the apiserver grants is about to be over.
-    #[error("no decision within {0:?}, while looking up objects missing from the caches")]
-    Deadline(Duration),
+    #[error("no decision within {time:?}, while the apiserver was asked for {keys}")]
+    Deadline {
+        /// The time there was.
+        time: Duration,
+        /// The objects that were waited for.
+        keys: String,
+    },
+    /// What was looked up led on and on.
+    #[error("no decision after {rounds} rounds of look-ups; still to be asked for: {keys}")]
+    TooDeep {
+        /// Most rounds for one request.
+        rounds: usize,
+        /// The objects that are left.
+        keys: String,
+    },
     /// More requests than can be judged at once.
     #[error("overloaded: {limit} requests are being judged already")]
     Overload {
@@ -77,7 +90,7 @@ impl Fault {
             Self::Object { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotSynced(_) | Self::Overload { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::LookUp { .. } => StatusCode::BAD_GATEWAY,
-            Self::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Deadline { .. } | Self::TooDeep { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -93,7 +106,8 @@ impl Fault {
             Self::Object { .. } => "object",
             Self::NotSynced(_) => "not_synced",
             Self::LookUp { .. } => "look_up",
-            Self::Deadline(_) => "deadline",
+            Self::Deadline { .. } => "deadline",
+            Self::TooDeep { .. } => "too_deep",
             Self::Overload { .. } => "overload",
             Self::Panic => "panic",
         }

@@ -130,6 +130,11 @@ impl Manifests {
         };
         entries.sort();
         for entry in entries {
+            // As `kubectl apply --recursive`: a link to a directory is not
+            // followed, it may lead back here.
+            if entry.is_symlink() && entry.is_dir() {
+                continue;
+            }
             let extension = entry.extension().and_then(|extension| extension.to_str());
             if entry.is_dir() || matches!(extension, Some("yaml" | "yml" | "json")) {
                 self.read_path(&entry);
@@ -157,19 +162,13 @@ impl Manifests {
             return self.errors.push(InputError { path: path.to_owned(), place, message });
         };
         let Some(kind) = Kind::of_manifest(api_version, kind) else { return };
-        match read_object(kind, &value) {
-            Ok(object) => {
-                let source = Source { path: path.to_owned(), line };
-                self.objects.push(Manifest { source, object, value });
-            }
-            Err(error) => {
-                let message = format!("not a {kind}: {error}");
-                self.errors.push(InputError {
-                    path: path.to_owned(),
-                    place: Some((line, 1)),
-                    message,
-                });
-            }
+        if let Ok(object) = read_object(kind, &value) {
+            let source = Source { path: path.to_owned(), line };
+            self.objects.push(Manifest { source, object, value });
+        } else {
+            let message = format!("not a {kind}: {}", problem(kind, &value.to_string()));
+            let place = Some((line, 1));
+            self.errors.push(InputError { path: path.to_owned(), place, message });
         }
     }
 
@@ -188,6 +187,23 @@ fn read_object(kind: Kind, value: &Value) -> Result<Object<'static>, serde_json:
         metadata.namespace = Some(Text::from("default"));
     }
     Ok(object.into_stored(&mut Strings::default()))
+}
+
+/// Why a JSON text is no object of that kind: the field, and what is wrong with
+/// it. It reads the text once more, which only ever costs the one who sent it.
+pub(crate) fn problem(kind: Kind, text: &str) -> String {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut track = serde_path_to_error::Track::new();
+    let deserializer = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    match Object::read(kind, deserializer) {
+        Ok(_) => "it cannot be read".to_owned(),
+        Err(error) => {
+            let error = error.to_string();
+            // The place in a text that nobody has seen helps nobody.
+            let problem = error.split_once(" at line ").map_or(&*error, |(problem, _)| problem);
+            format!("{}: {problem}", track.path())
+        }
+    }
 }
 
 /// One YAML document: an object, or a list of them whose items keep their

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use nfs_guard_policies::{
     Change, Subject, Verdict,
-    facts::{Kind, Object},
+    facts::{Kind, Object, Scope},
     text::Text,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::fault::Fault;
+use crate::{fault::Fault, manifest};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -108,7 +108,11 @@ impl<'a> Request<'a> {
             },
             _ => return Ok(None),
         };
-        let namespace = self.namespace.clone().unwrap_or_default();
+        // Of a Namespace the apiserver says it lies in itself.
+        let namespace = match kind.scope() {
+            Scope::Namespaced => self.namespace.clone().unwrap_or_default(),
+            Scope::Cluster => Text::default(),
+        };
         Ok(Some(Subject { change, namespace, user: self.user_info.username.clone() }))
     }
 
@@ -119,12 +123,13 @@ impl<'a> Request<'a> {
         object: Option<&'a RawValue>,
     ) -> Result<Object<'a>, Fault> {
         let text = object.map_or("null", RawValue::get);
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        Object::read(kind, &mut deserializer).map_err(|source| Fault::Object {
-            uid: self.uid.to_string(),
-            field,
-            kind: kind.as_str(),
-            source,
+        Object::read(kind, &mut serde_json::Deserializer::from_str(text)).map_err(|_| {
+            Fault::Object {
+                uid: self.uid.to_string(),
+                field,
+                kind: kind.as_str(),
+                problem: manifest::problem(kind, text),
+            }
         })
     }
 }

@@ -5,9 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use nfs_guard_policies::{
-    Change, Effect, Finding, Key, Outcome, Policy, Subject, Verdict, backing, decide,
-};
+use nfs_guard_policies::{Key, Outcome, Policy, Subject, Verdict, decide};
 use tokio::time::Instant;
 
 use crate::{
@@ -72,27 +70,35 @@ impl Reviewer {
         let mut cluster = self.view.load();
         let mut asked = HashSet::new();
         for round in 0.. {
-            let Outcome { verdict, missed } = decide(subject, &*cluster, &policy, Timestamp::now());
+            let Outcome { verdict, missed, settled } =
+                decide(subject, &*cluster, &policy, Timestamp::now());
             if !missed.not_synced.is_empty() {
-                let kinds = missed.not_synced.iter().map(|kind| kind.resource());
-                return Err(Fault::NotSynced(kinds.collect::<Vec<_>>().join(", ")));
+                let fault =
+                    Fault::NotSynced(list(missed.not_synced.iter().map(|kind| kind.resource())));
+                return if settled { Ok(verdict) } else { Err(fault) };
             }
             let wanted: Vec<Key> =
-                missed.keys.into_iter().filter(|key| asked.insert(key.clone())).collect();
-            if wanted.is_empty() || round == ROUNDS {
+                missed.keys.into_iter().filter(|key| !asked.contains(key)).collect();
+            if wanted.is_empty() {
                 return Ok(verdict);
             }
-            let looked_up = tokio::time::timeout_at(deadline, self.view.look_up(&wanted)).await;
-            match looked_up.unwrap_or(Err(Fault::Deadline(time))) {
-                Ok(found) if found.is_empty() => return Ok(verdict),
+            let found = if round < ROUNDS {
+                let look_up = self.view.look_up(&wanted);
+                let in_time = tokio::time::timeout_at(deadline, look_up).await;
+                in_time.unwrap_or_else(|_| Err(Fault::Deadline { time, keys: list(&wanted) }))
+            } else {
+                Err(Fault::TooDeep { rounds: ROUNDS, keys: list(&wanted) })
+            };
+            match found {
                 Ok(found) => {
                     let mut with = (*cluster).clone();
                     for object in found {
                         with.insert(object);
                     }
                     cluster = Arc::new(with);
+                    asked.extend(wanted);
                 }
-                Err(_) if stands(subject, &verdict) => return Ok(verdict),
+                Err(_) if settled => return Ok(verdict),
                 Err(fault) => return Err(fault),
             }
         }
@@ -100,13 +106,8 @@ impl Reviewer {
     }
 }
 
-/// Whether a denial holds whatever the look-ups would have found: something new
-/// is on storage that is known and forbidden. The denial of an update may turn
-/// milder with more knowledge, one over unknown storage may turn out wrong.
-fn stands(subject: &Subject<'_>, verdict: &Verdict) -> bool {
-    let is_known = |finding: &Finding| finding.resolved.backing.kind() != backing::Kind::Unknown;
-    let mut denied = verdict.findings.iter().filter(|finding| finding.effect == Effect::Deny);
-    matches!(subject.change, Change::Create(_)) && denied.any(is_known)
+fn list(names: impl IntoIterator<Item: ToString>) -> String {
+    names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -234,7 +235,10 @@ mod tests {
     async fn an_apiserver_that_hangs_costs_no_more_than_the_time_granted() {
         let (reviewer, _) = reviewer(|_| None);
         let fault = decision(&reviewer, json!({"storageClassName": "nas"})).await.unwrap_err();
-        assert!(matches!(fault, Fault::Deadline(TIME)), "{fault:?}");
+        assert!(
+            matches!(&fault, Fault::Deadline { keys, .. } if keys == "StorageClass nas"),
+            "{fault:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 7 << 20, concurrent: 512, deadline: Duration::from_secs(10) }
+        Self { body: 7 << 20, concurrent: 256, deadline: Duration::from_secs(10) }
     }
 }
 

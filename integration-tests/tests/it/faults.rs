@@ -19,9 +19,10 @@ use nfs_guard::{
 };
 use nfs_guard_certs::{ServerNames, Slot, issue, server_config};
 use nfs_guard_policies::{
-    Finding, GuardConfig, Policy, Snapshot,
+    GuardConfig, Policy, Snapshot,
+    config::Rules,
     facts::Kind,
-    rules::{Case, CriticalOnNfs, Reads, Rule},
+    rules::{Case, CriticalOnNfs, Reads, Rule, Setting, Wrong},
 };
 use serde_json::{Value, json};
 
@@ -47,7 +48,13 @@ async fn each_fault_has_its_status_and_the_next_request_is_served() {
     for (name, content_type, body, status, message) in [
         ("not JSON", json, "{".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
         ("empty", json, String::new(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
-        ("not UTF-8", json, "\u{0}".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
+        (
+            "a null character",
+            json,
+            "\u{0}".to_owned(),
+            400,
+            "not an admission.k8s.io/v1 AdmissionReview",
+        ),
         ("an array", json, "[]".to_owned(), 400, "not an admission.k8s.io/v1 AdmissionReview"),
         ("another version", json, other_version.to_string(), 400, "v1beta1"),
         ("no request", json, no_request.to_string(), 400, "no request"),
@@ -64,7 +71,7 @@ async fn each_fault_has_its_status_and_the_next_request_is_served() {
             json,
             wrong_type.to_string(),
             422,
-            "object cannot be read as PersistentVolumeClaim: invalid type: integer `7`",
+            "object cannot be read as PersistentVolumeClaim: spec.storageClassName: invalid type: integer `7`, expected a string",
         ),
         (
             "no object",
@@ -91,6 +98,9 @@ async fn each_fault_has_its_status_and_the_next_request_is_served() {
         assert!(told.contains(message), "{name}: {told}");
         server.assert_serves().await;
     }
+    let (status, _) = server.client.post(json, vec![b'"', 0xff, b'"']).await.unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST, "not UTF-8");
+    server.assert_serves().await;
     let (_, metrics) = http::get(&format!("http://{}/metrics", server.admin));
     assert!(metrics.contains("nfs_guard_faults_total{fault=\"too_large\"} 1"), "{metrics}");
 }
@@ -121,7 +131,11 @@ impl Rule for Panics {
         CriticalOnNfs.reads()
     }
 
-    fn judge(&self, case: &Case<'_>) -> Vec<Finding> {
+    fn setting(&self, settings: &Rules) -> Setting {
+        CriticalOnNfs.setting(settings)
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Vec<Wrong> {
         assert!(case.object.metadata().name != *"panic", "this rule has a bug");
         Vec::new()
     }

@@ -8,7 +8,7 @@ use crate::text::{Reduce, Strings, Text};
 pub(super) const LEGACY_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
 /// A `PersistentVolumeClaim`, or a template that becomes one.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Claim<'a> {
     /// Name, labels and the like.
@@ -48,7 +48,7 @@ impl Reduce for Claim<'_> {
 }
 
 /// `spec` of a claim.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimSpec<'a> {
     /// How the volume is to be mounted.

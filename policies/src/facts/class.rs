@@ -11,7 +11,7 @@ const DEFAULT_CLASS: [&str; 2] = [
 ];
 
 /// A `StorageClass`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StorageClass<'a> {
     /// Name, annotations and the like.

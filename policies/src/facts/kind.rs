@@ -27,20 +27,19 @@ pub enum Scope {
 }
 
 impl Kind {
-    /// Every kind, with its API group, name and resource.
-    const TABLE: [(Self, &'static str, &'static str, &'static str); 5] = [
-        (Self::Workload(WorkloadKind::StatefulSet), "apps", "StatefulSet", "statefulsets"),
-        (Self::Claim, "", "PersistentVolumeClaim", "persistentvolumeclaims"),
-        (Self::Volume, "", "PersistentVolume", "persistentvolumes"),
-        (Self::Class, "storage.k8s.io", "StorageClass", "storageclasses"),
-        (Self::Namespace, "", "Namespace", "namespaces"),
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Workload(WorkloadKind::StatefulSet),
+        Self::Claim,
+        Self::Volume,
+        Self::Class,
+        Self::Namespace,
     ];
 
     /// The kind of that API group and name, if the engine understands it.
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
-        let mut rows = Self::TABLE.into_iter();
-        rows.find(|(_, g, k, _)| *g == group && *k == kind).map(|(found, ..)| found)
+        Self::ALL.into_iter().find(|found| found.group() == group && found.as_str() == kind)
     }
 
     /// The kind a manifest names by `apiVersion` and `kind`.
@@ -53,19 +52,35 @@ impl Kind {
     /// API group; empty for the core group.
     #[must_use]
     pub fn group(self) -> &'static str {
-        self.row().1
+        match self {
+            Self::Workload(WorkloadKind::StatefulSet) => "apps",
+            Self::Class => "storage.k8s.io",
+            Self::Claim | Self::Volume | Self::Namespace => "",
+        }
     }
 
     /// Name as in `kind:`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.row().2
+        match self {
+            Self::Workload(WorkloadKind::StatefulSet) => "StatefulSet",
+            Self::Claim => "PersistentVolumeClaim",
+            Self::Volume => "PersistentVolume",
+            Self::Class => "StorageClass",
+            Self::Namespace => "Namespace",
+        }
     }
 
     /// Name as in a URL or a webhook rule.
     #[must_use]
     pub fn resource(self) -> &'static str {
-        self.row().3
+        match self {
+            Self::Workload(WorkloadKind::StatefulSet) => "statefulsets",
+            Self::Claim => "persistentvolumeclaims",
+            Self::Volume => "persistentvolumes",
+            Self::Class => "storageclasses",
+            Self::Namespace => "namespaces",
+        }
     }
 
     /// Whether objects of this kind live in a namespace.
@@ -75,11 +90,6 @@ impl Kind {
             Self::Workload(_) | Self::Claim => Scope::Namespaced,
             Self::Volume | Self::Class | Self::Namespace => Scope::Cluster,
         }
-    }
-
-    fn row(self) -> (Self, &'static str, &'static str, &'static str) {
-        let mut rows = Self::TABLE.into_iter();
-        rows.find(|(kind, ..)| *kind == self).expect("every kind has its row in the table")
     }
 }
 

@@ -11,7 +11,7 @@ use crate::text::{Reduce, Strings, Text};
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The part of an object's metadata that a judgement reads.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata<'a> {
     /// Name; empty on CREATE while `generateName` is still to be filled in.
@@ -28,7 +28,7 @@ pub struct Metadata<'a> {
     pub uid: Option<Text<'a>>,
     /// Version of the stored object; the watch needs it, no rule does.
     #[serde(borrow)]
-    pub resource_version: Option<Text<'a>>,
+    pub resource_version: ResourceVersion<'a>,
     /// Labels.
     #[serde(borrow, deserialize_with = "nullable")]
     pub labels: StringMap<'a>,
@@ -76,7 +76,7 @@ impl Reduce for Metadata<'_> {
             generate_name: None,
             namespace: namespace.into_stored(strings),
             uid: uid.map(|uid| uid.to_shared()), // never shared by two objects
-            resource_version: None,
+            resource_version: ResourceVersion::default(),
             labels: labels.into_stored(strings),
             annotations: annotations.into_stored(strings),
             owner_references: owner_references.into_stored(strings),
@@ -86,15 +86,23 @@ impl Reduce for Metadata<'_> {
     }
 }
 
-impl Default for Text<'_> {
-    fn default() -> Self {
-        Self::Borrowed("")
+/// `metadata.resourceVersion`. Two of them compare equal: they differ by every
+/// write, and say nothing of what was written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceVersion<'a>(#[serde(borrow)] pub Option<Text<'a>>);
+
+impl PartialEq for ResourceVersion<'_> {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
+impl Eq for ResourceVersion<'_> {}
+
 /// One entry of `metadata.ownerReferences`. It is the object's own claim and
 /// can be forged; only a user name says who really made something.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerReference<'a> {
     /// Group and version, e.g. `apps/v1`.
@@ -130,7 +138,7 @@ impl Reduce for OwnerReference<'_> {
 }
 
 /// A small map of strings: labels, annotations, parameters, attributes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StringMap<'a>(Vec<(Text<'a>, Text<'a>)>);
 
 impl StringMap<'_> {

@@ -4,7 +4,7 @@ use super::{Claim, Kind, Metadata, PersistentVolume, StorageClass, Workload, nul
 use crate::text::{Reduce, Strings};
 
 /// One Kubernetes object, reduced to facts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object<'a> {
     /// Something that runs pods.
     Workload(Workload<'a>),
@@ -88,7 +88,7 @@ impl Reduce for Object<'_> {
 }
 
 /// A `Namespace`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Namespace<'a> {
     /// Name and labels.
     #[serde(borrow, default, deserialize_with = "nullable")]

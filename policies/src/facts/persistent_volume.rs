@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A `PersistentVolume`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PersistentVolume<'a> {
     /// Name, annotations and the like.
@@ -58,7 +58,7 @@ impl Reduce for PersistentVolume<'_> {
 }
 
 /// `spec` of a volume.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersistentVolumeSpec<'a> {
     /// How the volume may be mounted.
     pub access_modes: Vec<AccessMode>,
@@ -153,7 +153,7 @@ impl Reduce for PersistentVolumeSpec<'_> {
 }
 
 /// `spec.claimRef` of a volume.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ClaimRef<'a> {
     /// Namespace of the claim.
@@ -181,7 +181,7 @@ impl Reduce for ClaimRef<'_> {
 }
 
 /// Where a volume's data is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PersistentVolumeSource<'a> {
     /// The in-tree `nfs` source.
     Nfs(NfsSource<'a>),
@@ -204,7 +204,7 @@ impl Reduce for PersistentVolumeSource<'_> {
 }
 
 /// The in-tree `nfs` source, of a volume or inline in a pod.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct NfsSource<'a> {
     /// Host name or address.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -224,7 +224,7 @@ impl Reduce for NfsSource<'_> {
 }
 
 /// A CSI source, of a volume or inline in a pod.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CsiSource<'a> {
     /// Name of the driver.

@@ -3,11 +3,14 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{Claim, CsiSource, Metadata, NfsSource, nullable};
-use crate::text::{Reduce, Strings, Text};
+use crate::{
+    in_tree,
+    text::{Reduce, Strings, Text},
+};
 
 /// Something that runs pods, whatever its kind: its own metadata, the pod it
 /// makes, and the claims it makes for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload<'a> {
     /// Which kind it is.
     pub kind: WorkloadKind,
@@ -52,6 +55,11 @@ pub enum WorkloadKind {
     StatefulSet,
 }
 
+impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::StatefulSet];
+}
+
 #[derive(Deserialize)]
 struct StatefulSet<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -82,7 +90,7 @@ impl<'a> From<StatefulSet<'a>> for Workload<'a> {
 }
 
 /// The pod a workload makes.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PodTemplate<'a> {
     /// The pods' labels and annotations.
@@ -103,7 +111,7 @@ impl Reduce for PodTemplate<'_> {
 }
 
 /// The part of a pod's spec that a judgement reads.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec<'a> {
     /// Priority class by name.
@@ -127,7 +135,7 @@ impl Reduce for PodSpec<'_> {
 }
 
 /// One entry of `spec.volumes` of a pod.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodVolume<'a> {
     /// Name that the containers mount it by.
     pub name: Text<'a>,
@@ -147,7 +155,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for PodVolume<'a> {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut name, mut source) = (Text::default(), None);
+                let mut name = Text::default();
+                let mut source: Option<PodVolumeSource<'de>> = None;
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     let read = match key.as_str() {
                         "name" => {
@@ -164,7 +173,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for PodVolume<'a> {
                             .next_value::<Option<de::IgnoredAny>>()?
                             .map(|_| PodVolumeSource::Other(key)),
                     };
-                    source = read.or(source);
+                    source = match (source, read) {
+                        (Some(one), Some(other)) if one.is_known() && other.is_known() => {
+                            return Err(de::Error::custom("a volume has one source, not two"));
+                        }
+                        // A field newer than this engine may stand beside the source.
+                        (Some(one), Some(_)) if one.is_known() => Some(one),
+                        (one, other) => other.or(one),
+                    };
                 }
                 Ok(PodVolume { name, source })
             }
@@ -184,7 +200,7 @@ impl Reduce for PodVolume<'_> {
 }
 
 /// Where a pod's volume has its data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodVolumeSource<'a> {
     /// A claim of the pod's namespace, by name.
     Claim(Text<'a>),
@@ -196,6 +212,15 @@ pub enum PodVolumeSource<'a> {
     Csi(CsiSource<'a>),
     /// Another source, by its field name (see [`crate::in_tree`]).
     Other(Text<'a>),
+}
+
+impl PodVolumeSource<'_> {
+    fn is_known(&self) -> bool {
+        match self {
+            Self::Claim(_) | Self::Ephemeral(_) | Self::Nfs(_) | Self::Csi(_) => true,
+            Self::Other(field) => in_tree::find(field).is_some(),
+        }
+    }
 }
 
 impl Reduce for PodVolumeSource<'_> {

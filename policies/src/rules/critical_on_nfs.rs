@@ -1,13 +1,13 @@
 //! `critical-on-nfs`: no critical workload on NFS.
 
-use super::{Case, Reads, Rule};
+use super::{Case, Reads, Rule, Setting, Wrong};
 use crate::{
     backing::Kind,
-    config::{Mode, OnUnknown},
+    config,
     decide::{Change, Operation},
     facts::{self, Object, WorkloadKind},
     resolve::Volume,
-    verdict::{Effect, Finding, Leniency},
+    verdict::Leniency,
 };
 
 /// Users that finish a binding. Which of them writes depends on the binding
@@ -36,54 +36,36 @@ impl Rule for CriticalOnNfs {
         ]
     }
 
-    fn judge(&self, case: &Case<'_>) -> Vec<Finding> {
+    fn setting(&self, settings: &config::Rules) -> Setting {
+        let config::CriticalOnNfs { mode, on_unknown, forbid: _ } = settings.critical_on_nfs;
+        Setting { mode, on_unknown }
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Vec<Wrong> {
         if case.critical.is_none() {
             return Vec::new();
         }
         let volumes = case.resolver.volumes(&case.subject.namespace, case.object);
-        volumes.into_iter().filter_map(|volume| self.finding(case, volume)).collect()
+        volumes.into_iter().filter_map(|volume| wrong(case, volume)).collect()
     }
 }
 
-impl CriticalOnNfs {
-    fn finding(&self, case: &Case<'_>, volume: Volume<'_>) -> Option<Finding> {
-        let settings = &case.policy.settings.critical_on_nfs;
-        let forbidden = |kind| settings.forbid.iter().any(|forbidden| forbidden.covers(kind));
-        let mode = match settings.mode {
-            Mode::Off => return None,
-            Mode::Audit => Effect::Audit,
-            Mode::Warn => Effect::Warn,
-            Mode::Enforce => Effect::Deny,
-        };
-        let unknown = match settings.on_unknown {
-            OnUnknown::Allow => Effect::Allow,
-            OnUnknown::Warn => Effect::Warn,
-            OnUnknown::Deny => Effect::Deny,
-        };
-        let mut effect = match volume.resolved.backing.kind() {
-            Kind::Unknown => mode.min(unknown),
-            kind if forbidden(kind) => mode,
-            _ => return None,
-        };
-        let mut leniency = None;
-        if effect == Effect::Deny && is_binding(case) {
-            effect = Effect::Warn;
-            leniency = Some(Leniency::Binding);
-        }
-        let passes = |kind| kind != Kind::Unknown && !forbidden(kind);
-        // No class helps a claim that names its volume.
-        let claim =
-            volume.claim.filter(|claim| effect == Effect::Deny && claim.volume_name().is_none());
-        Some(Finding {
-            rule: self.name(),
-            effect,
-            leniency,
-            volume: volume.name.to_owned(),
-            field: volume.field,
-            resolved: volume.resolved,
-            passing_classes: claim.map(|claim| case.resolver.classes_for(claim, passes)),
-        })
+fn wrong(case: &Case<'_>, volume: Volume<'_>) -> Option<Wrong> {
+    let forbid = &case.policy.settings.critical_on_nfs.forbid;
+    let passes =
+        |kind| kind != Kind::Unknown && !forbid.iter().any(|forbidden| forbidden.covers(kind));
+    if passes(volume.resolved.backing.kind()) {
+        return None;
     }
+    // No class helps a claim that names its volume.
+    let claim = volume.claim.filter(|claim| claim.volume_name().is_none());
+    Some(Wrong {
+        volume: volume.name.to_owned(),
+        field: volume.field,
+        resolved: volume.resolved,
+        passing_classes: claim.map(|claim| case.resolver.classes_for(claim, passes)),
+        leniency: is_binding(case).then_some(Leniency::Binding),
+    })
 }
 
 /// Whether the write only completes a binding: the volume names the claim
@@ -106,6 +88,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::Effect;
     use crate::testing::{Judge, claim, class, cluster, incident, set};
 
     const NFS: &str = "StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS";
@@ -348,7 +331,10 @@ mod tests {
             let rule = json!({"mode": mode, "onUnknown": on_unknown});
             let judge = Judge::incident().configured(json!({"rules": {"critical-on-nfs": rule}}));
             assert_eq!(judge.create("vault", &nfs).told().0, on_nfs, "{rule}");
-            assert_eq!(judge.create("vault", &unknown).told().0, on_missing_class, "{rule}");
+            let outcome = judge.create("vault", &unknown);
+            assert_eq!(outcome.told().0, on_missing_class, "{rule}");
+            let asks = mode != "off";
+            assert_eq!(outcome.missed.keys.is_empty(), !asks, "a rule that is off needs nothing");
         }
     }
 
@@ -421,6 +407,24 @@ mod tests {
         let mut critical = set(&[("data", "nfs-proxmox")], &json!([]));
         critical["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
         assert_eq!(Judge::incident().create("kube-system", &critical).told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn an_update_of_nothing_that_is_read_is_never_held_up() {
+        let mut old = set(&[("data", "nfs-proxmox"), ("audit", "gone")], &json!([]));
+        old["metadata"]["resourceVersion"] = json!("1");
+        let mut new = old.clone();
+        new["metadata"]["resourceVersion"] = json!("2");
+        new["metadata"]["finalizers"] = json!([]);
+        new["status"] = json!({"replicas": 1});
+        let strict = json!({"rules": {"critical-on-nfs": {"onUnknown": "deny"}}});
+        let judge = Judge::incident().configured(strict);
+        let blind = Judge { cluster: crate::Snapshot::default(), ..judge };
+        for judge in [Judge::incident(), blind] {
+            let outcome = judge.update("vault", &old, &new);
+            assert!(outcome.verdict.denial().is_none(), "{outcome:?}");
+            assert_eq!((outcome.missed, outcome.settled), (crate::Missed::default(), true));
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn judge(
     let mut report = CheckReport { version: 1, summary: Summary::default(), findings: Vec::new() };
     for manifest in manifests.objects.iter().filter(|manifest| is_judged(manifest, policy)) {
         let subject = subject(manifest);
-        let Outcome { verdict, missed } = decide(&subject, &cluster, policy, now);
+        let Outcome { verdict, missed, settled: _ } = decide(&subject, &cluster, policy, now);
         let missed = missed.keys.into_iter().filter(|key| key.kind == Kind::Namespace);
         unknown_namespaces.extend(missed.map(|key| key.name));
         report.summary.count(&verdict);

@@ -4,7 +4,7 @@ use std::{fs, future, io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
-use nfs_guard_certs::{Material, ServerNames, issue};
+use nfs_guard_certs::{Material, ServerNames, Slot, issue};
 use nfs_guard_policies::Snapshot;
 use tempfile::TempDir;
 
@@ -49,7 +49,7 @@ impl Embedded {
             own_namespace: None,
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
-            material: &material,
+            slot: Arc::new(Slot::new(&material)),
             audit,
         })?;
         announcer.announce(Some(&ca_file));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use nfs_guard_certs::{Material, Slot, server_config};
+use nfs_guard_certs::{Slot, server_config};
 use nfs_guard_policies::{GuardConfig, Policy, glob::Glob};
 use serde_json::json;
 use tokio::{
@@ -37,7 +37,7 @@ const REQUESTS: Duration = Duration::from_secs(10);
 const LAST_RECORDS: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
-pub(super) struct Start<'a> {
+pub(super) struct Start {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: SocketAddr,
     pub(super) config: Loaded,
@@ -45,7 +45,7 @@ pub(super) struct Start<'a> {
     pub(super) own_namespace: Option<Glob>,
     pub(super) view: View,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) material: &'a Material,
+    pub(super) slot: Arc<Slot>,
     pub(super) audit: Box<dyn Write + Send>,
 }
 
@@ -81,7 +81,7 @@ impl Announcer {
 impl Running {
     /// Binds, and serves from now on; whether it can judge yet, and whether the
     /// apiserver trusts it, is told by the announcer.
-    pub(super) fn start(start: Start<'_>) -> Result<(Self, Announcer), Failure> {
+    pub(super) fn start(start: Start) -> Result<(Self, Announcer), Failure> {
         let Start {
             listen,
             admin_listen,
@@ -89,7 +89,7 @@ impl Running {
             own_namespace,
             view,
             metrics,
-            material,
+            slot,
             mut audit,
         } = start;
         let policy = move |mut config: GuardConfig| {
@@ -99,7 +99,7 @@ impl Running {
         let listeners = Listeners::bind(listen, admin_listen)?;
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
-        let tls = server_config(Arc::new(Slot::new(material))).context("TLS cannot be set up")?;
+        let tls = server_config(slot).context("TLS cannot be set up")?;
         let (log, writer) = Audit::new(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy(config), view, log, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
@@ -137,7 +137,7 @@ impl Running {
         delay: Duration,
     ) -> Result<Exit, Failure> {
         let mut ready = Box::pin(ready);
-        let mut is_ready = false;
+        let (mut is_ready, mut audit_ended) = (false, false);
         loop {
             tokio::select! {
                 done = &mut ready, if !is_ready => {
@@ -146,6 +146,8 @@ impl Running {
                 }
                 () = signals.next() => break,
                 error = self.serving.failed() => return Err(error.into()),
+                // Admission goes on without its log; what happened was logged.
+                _ = &mut self.audit, if !audit_ended => audit_ended = true,
                 ended = &mut self.config => {
                     return Err(anyhow!("the configuration is followed no more: {ended:?}").into());
                 }
@@ -164,7 +166,7 @@ impl Running {
         drop(ready);
         watches.abort();
         self.config.abort();
-        if tokio::time::timeout(LAST_RECORDS, self.audit).await.is_err() {
+        if !audit_ended && tokio::time::timeout(LAST_RECORDS, self.audit).await.is_err() {
             tracing::error!("the last audit records could not be written");
         }
         Ok(ended?)
@@ -215,7 +217,7 @@ impl Signals {
         Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

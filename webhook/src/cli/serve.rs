@@ -7,8 +7,8 @@ use tokio::runtime::Runtime;
 use super::{
     ClusterArgument, ConfigArgument, Exit, Failure,
     embedded::Embedded,
-    kubernetes,
-    running::{Running, Signals, Start},
+    kubernetes::Guarded,
+    running::{Announcer, Running, Signals, Start},
 };
 use crate::{
     cluster::{Caches, LookUp, View},
@@ -88,27 +88,18 @@ impl Serve {
 
     async fn live(self, config: Loaded) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
-        let client = kubernetes::client(self.kubernetes.kubeconfig.as_deref()).await?;
-        let material = kubernetes::certificate(&client, &self.kubernetes).await?;
-        let metrics = Arc::new(Metrics::default());
-        let caches = Caches::new(client.clone());
+        let starting = self.start(config);
+        let (running, announcer, guarded, caches) = tokio::select! {
+            started = starting => started?,
+            () = signals.next() => return Ok(Exit::Good),
+        };
         let synced = caches.synced();
-        let (running, announcer) = Running::start(Start {
-            listen: self.listen,
-            admin_listen: self.admin_listen,
-            config,
-            own_namespace: Some(self.kubernetes.namespace.as_str().into()),
-            view: View::live(&caches, LookUp::new(client.clone(), Arc::clone(&metrics))),
-            metrics,
-            material: &material,
-            audit: Box::new(std::io::stdout()),
-        })?;
         let watches = tokio::spawn(caches.run());
         let ready = async {
             synced.notified().await;
-            kubernetes::publish_ca(client, &self.kubernetes, &material).await?;
+            let ca_bundle = guarded.publish_ca().await;
             if let Some(file) = &self.ca_out {
-                let written = std::fs::write(file, material.ca_bundle());
+                let written = std::fs::write(file, ca_bundle);
                 written.with_context(|| format!("cannot write {}", file.display()))?;
             }
             announcer.announce(self.ca_out.as_deref());
@@ -116,6 +107,29 @@ impl Serve {
         };
         let delay = self.shutdown_delay.map_or(NOTICE, Duration::from_secs);
         running.until_stopped(&mut signals, watches, ready, delay).await
+    }
+
+    /// Everything up to listening. What is bad input ends the process; so does
+    /// a cluster that cannot be reached, as a restart is all there is to do.
+    async fn start(
+        &self,
+        config: Loaded,
+    ) -> Result<(Running, Announcer, Guarded, Caches), Failure> {
+        let guarded = Guarded::connect(&self.kubernetes).await?;
+        let metrics = Arc::new(Metrics::default());
+        let caches = Caches::new(guarded.watching());
+        let look_up = LookUp::new(guarded.asking(), Arc::clone(&metrics));
+        let (running, announcer) = Running::start(Start {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            config,
+            own_namespace: Some(self.kubernetes.namespace.as_str().into()),
+            view: View::live(&caches, look_up),
+            metrics,
+            slot: guarded.slot(),
+            audit: Box::new(std::io::stdout()),
+        })?;
+        Ok((running, announcer, guarded, caches))
     }
 
     async fn embedded(self, config: Loaded) -> Result<Exit, Failure> {

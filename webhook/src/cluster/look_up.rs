@@ -25,6 +25,9 @@ use crate::{fault::Fault, metrics::Metrics};
 /// of its creation long before; this only spares the apiserver.
 const ABSENT_FOR: Duration = Duration::from_secs(5);
 
+/// Most look-ups of one request at once: a set may name thousands of claims.
+const AT_ONCE: usize = 16;
+
 /// Most absent objects that are remembered.
 const MOST_ABSENT: usize = 4096;
 
@@ -44,9 +47,13 @@ impl LookUp {
 
     /// Those of the objects that exist, all asked for at once.
     pub(super) async fn all(&self, keys: &[Key]) -> Result<Vec<Object<'static>>, Fault> {
-        let wanted = keys.iter().filter(|key| !self.is_absent(key));
-        let found = try_join_all(wanted.map(|key| self.one(key))).await?;
-        Ok(found.into_iter().flatten().collect())
+        let wanted: Vec<_> = keys.iter().filter(|key| !self.is_absent(key)).collect();
+        let mut all = Vec::new();
+        for some in wanted.chunks(AT_ONCE) {
+            let found = try_join_all(some.iter().map(|key| self.one(key))).await?;
+            all.extend(found.into_iter().flatten());
+        }
+        Ok(all)
     }
 
     async fn one(&self, key: &Key) -> Result<Option<Object<'static>>, Fault> {

@@ -26,7 +26,7 @@ impl<'de, K: k8s_openapi::Resource> Deserialize<'de> for Watched<K> {
             name: Some(facts.name.to_string()),
             namespace: facts.namespace.as_deref().map(Into::into),
             uid: facts.uid.as_deref().map(Into::into),
-            resource_version: facts.resource_version.as_deref().map(Into::into),
+            resource_version: facts.resource_version.0.as_deref().map(Into::into),
             ..ObjectMeta::default()
         };
         // The cache shares these strings with others once it takes the object.

@@ -4,8 +4,12 @@ use axum::{
     Json, Router,
     body::Body,
     error_handling::HandleErrorLayer,
-    extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, header::CONTENT_TYPE},
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{
+        HeaderMap, HeaderValue, Version,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -29,9 +33,11 @@ pub(super) fn router(service: Service) -> Router {
     let limit = service.limits.concurrent;
     let overloaded = service.clone();
     let panicked = service.clone();
+    let draining = service.clone();
     Router::new()
         .route("/validate", post(validate))
         .with_state(service)
+        .layer(from_fn_with_state(draining, leave))
         .layer(CatchPanicLayer::custom(move |_panic: Box<dyn std::any::Any + Send>| {
             // The panic's own words went to the log by the panic hook.
             faulted(&panicked, Fault::Panic)
@@ -45,6 +51,18 @@ pub(super) fn router(service: Service) -> Router {
                 .layer(LoadShedLayer::new())
                 .layer(GlobalConcurrencyLimitLayer::new(limit)),
         )
+}
+
+/// While draining, tells HTTP/1.1 clients not to use the connection again: the
+/// apiserver keeps idle ones, and would write its next review to one we close.
+/// HTTP/2 says the same with a frame of its own, when the listener closes.
+async fn leave(State(service): State<Service>, request: Request, next: Next) -> Response {
+    let http1 = request.version() == Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if http1 && service.is_draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// What the apiserver adds to the URL.
