@@ -84,6 +84,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_may_be_off_as_helm_writes_it() {
+        for off in ["off", "\"off\"", "false"] {
+            let text = format!("rules: {{critical-on-nfs: {{mode: {off}}}}}");
+            let config = parse(Path::new("c.yaml"), &text).expect(off);
+            assert_eq!(config.rules.critical_on_nfs.mode, nfs_guard_policies::config::Mode::Off, "{off}");
+        }
+    }
+
+    #[test]
     fn an_error_names_line_column_and_what_was_expected() {
         for (text, place, expected) in [
             ("rules:\n  critical-on-nsf: {}\n", "c.yaml:2:3", "critical-on-nfs"),

@@ -1,4 +1,10 @@
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, IntoDeserializer,
+        value::{self, StrDeserializer},
+    },
+};
 
 use super::{Metadata, nullable};
 use crate::text::{Reduce, Strings, Text};
@@ -58,7 +64,7 @@ pub struct ClaimSpec<'a> {
     #[serde(borrow)]
     pub storage_class_name: Option<Text<'a>>,
     /// Filesystem or raw block device.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "known_mode")]
     pub volume_mode: VolumeMode,
     /// Volume by name: set by the binder, or by a person who wants that one.
     #[serde(borrow)]
@@ -105,25 +111,27 @@ pub enum AccessMode {
     ReadWriteOncePod,
 }
 
-impl AccessMode {
-    fn parse(mode: &str) -> Option<Self> {
-        Some(match mode {
-            "ReadWriteOnce" => Self::ReadWriteOnce,
-            "ReadOnlyMany" => Self::ReadOnlyMany,
-            "ReadWriteMany" => Self::ReadWriteMany,
-            "ReadWriteOncePod" => Self::ReadWriteOncePod,
-            _ => return None,
-        })
-    }
-}
-
 /// The access modes this engine knows. One that is newer must not keep a whole
 /// kind out of the caches, and no condition can ask for it.
 pub(super) fn known_modes<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<AccessMode>, D::Error> {
     let modes: Vec<Text<'de>> = nullable(deserializer)?;
-    Ok(modes.iter().filter_map(|mode| AccessMode::parse(mode)).collect())
+    Ok(modes.iter().filter_map(|mode| known(mode)).collect())
+}
+
+/// The volume mode; one this engine does not know is taken for a filesystem,
+/// which is the mode that can be NFS.
+pub(super) fn known_mode<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<VolumeMode, D::Error> {
+    let mode: Text<'de> = nullable(deserializer)?;
+    Ok(known(&mode).unwrap_or_default())
+}
+
+fn known<T: DeserializeOwned>(name: &str) -> Option<T> {
+    let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
+    T::deserialize(name).ok()
 }
 
 /// How a volume reaches its pod.
@@ -145,4 +153,30 @@ pub enum VolumeMode {
     Filesystem,
     /// Handed over as a device: never an NFS mount.
     Block,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_newer_than_the_engine_are_read_and_null_is_absent() {
+        for (json, modes, mode) in [
+            (
+                r#"{"spec": {"accessModes": ["ReadWriteOnce", "ReadWriteHolographic"], "volumeMode": "Tape"}}"#,
+                vec![AccessMode::ReadWriteOnce],
+                VolumeMode::Filesystem,
+            ),
+            (
+                r#"{"spec": {"accessModes": null, "volumeMode": "Block"}}"#,
+                vec![],
+                VolumeMode::Block,
+            ),
+            (r#"{"metadata": null, "spec": null}"#, vec![], VolumeMode::Filesystem),
+            (r"{}", vec![], VolumeMode::Filesystem),
+        ] {
+            let claim: Claim<'_> = serde_json::from_str(json).unwrap();
+            assert_eq!((claim.spec.access_modes, claim.spec.volume_mode), (modes, mode), "{json}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{
     AccessMode, Metadata, StringMap, VolumeMode,
-    claim::{LEGACY_CLASS, known_modes},
+    claim::{LEGACY_CLASS, known_mode, known_modes},
     nullable,
 };
 use crate::{
@@ -95,7 +95,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
                         "claimRef" => spec.claim_ref = map.next_value()?,
                         "mountOptions" => spec.mount_options = present(&mut map)?,
                         "storageClassName" => spec.storage_class_name = map.next_value()?,
-                        "volumeMode" => spec.volume_mode = present(&mut map)?,
+                        "volumeMode" => spec.volume_mode = map.next_value::<KnownMode>()?.0,
                         "nfs" => {
                             let source: Option<_> = map.next_value()?;
                             spec.source = source.map(PersistentVolumeSource::Nfs).or(spec.source);
@@ -118,6 +118,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
 
         #[derive(Deserialize)]
         struct KnownModes(#[serde(deserialize_with = "known_modes")] Vec<AccessMode>);
+
+        #[derive(Deserialize)]
+        struct KnownMode(#[serde(deserialize_with = "known_mode")] VolumeMode);
 
         fn present<'de, A: de::MapAccess<'de>, T: Deserialize<'de> + Default>(
             map: &mut A,
