@@ -70,7 +70,9 @@ impl Guard {
         };
         guard.write_files(&admin.in_namespace(Self::NAME))?;
         succeeded(admin.create(&canary_namespace()))?;
-        guard.wait_for_canary("the API server to know the webhook", |unreachable| unreachable)?;
+        guard.wait_for_canary("the API server to know the webhook", |ran| {
+            ran.stderr.contains("failed calling webhook")
+        })?;
         guard.start()?;
         Ok(guard)
     }
@@ -81,7 +83,7 @@ impl Guard {
         ensure!(serving.is_none(), "the guard is already running");
         *serving = Some(Serving::start(&self.options)?);
         drop(serving);
-        self.wait_for_canary("the API server to reach the guard", |unreachable| !unreachable)
+        self.wait_for_canary("the API server to reach the guard", Ran::succeeded)
     }
 
     /// Asks the guard to stop (SIGTERM) and waits until it has.
@@ -176,20 +178,15 @@ impl Guard {
         self.control_plane.credentials().write_kubeconfig(kubeconfig, token.trim())
     }
 
-    /// Sends a claim through the Fail entry until what the API server answers is
-    /// as wanted. Whether it is admitted is the policy's business; whether the
-    /// guard could be asked is the harness's.
-    fn wait_for_canary(&self, what: &str, wanted: impl Fn(bool) -> bool) -> Result<()> {
+    /// Sends a claim on block storage through the Fail entry until what the API
+    /// server answers is as wanted: a guard that is reached admits it.
+    fn wait_for_canary(&self, what: &str, wanted: impl Fn(&Ran) -> bool) -> Result<()> {
         wait_for(what, CANARY_DEADLINE, || {
             if let Some(serving) = self.serving().as_mut() {
                 serving.check_running()?;
             }
             let ran = self.canary.feed(&["create", "--dry-run=server", "-f", "-"], CANARY_CLAIM);
-            Ok(if wanted(ran.stderr.contains("failed calling webhook")) {
-                Progress::Done(())
-            } else {
-                Progress::NotYet(ran.to_string())
-            })
+            Ok(if wanted(&ran) { Progress::Done(()) } else { Progress::NotYet(ran.to_string()) })
         })
         .map_err(|error| match self.serving().as_ref() {
             Some(serving) => error.context(serving.log_tail()),

@@ -88,7 +88,11 @@ mod tests {
         for off in ["off", "\"off\"", "false"] {
             let text = format!("rules: {{critical-on-nfs: {{mode: {off}}}}}");
             let config = parse(Path::new("c.yaml"), &text).expect(off);
-            assert_eq!(config.rules.critical_on_nfs.mode, nfs_guard_policies::config::Mode::Off, "{off}");
+            assert_eq!(
+                config.rules.critical_on_nfs.mode,
+                nfs_guard_policies::config::Mode::Off,
+                "{off}"
+            );
         }
     }
 

@@ -84,6 +84,11 @@ fn what_is_not_critical_is_none_of_its_business() {
     let ran = kubectl.apply(&set("web", Some("nfs-proxmox")).to_string()).expect_success();
     assert_eq!(ran.stderr, "");
     kubectl.run(&["rollout", "status", "statefulset/web", "--timeout=60s"]).expect_success();
+    // The log is in order: once a later record is there, nothing earlier comes.
+    let critical = cluster.namespace("later", CRITICAL);
+    assert_denied(&critical.kubectl().apply(&set("db", Some("nfs-proxmox")).to_string()), "db");
+    let of_later = |line: &Value| line["namespace"] == critical.name();
+    let _ = cluster.guard().wait_for_audit("the later set", of_later);
     let audit = cluster.guard().audit();
     assert!(audit.iter().all(|line| line["namespace"] != namespace.name()), "{audit:?}");
 }

@@ -185,16 +185,9 @@ async fn what_the_engine_does_not_judge_is_allowed() {
 async fn a_drain_fails_readiness_first_and_goes_on_serving() {
     let Server { client, admin, serving } =
         Server::start(Policy::default(), Snapshot::complete(), Limits::default());
-    let drain = tokio::spawn(serving.drain(Duration::from_millis(500), Duration::from_secs(5)));
+    let drain = tokio::spawn(serving.drain(Duration::from_secs(3), Duration::from_secs(5)));
     let ready = format!("http://{admin}/readyz");
-    let not_ready = tokio::task::spawn_blocking(move || {
-        loop {
-            let (status, body) = http::get(&ready);
-            if status != 200 {
-                return body;
-            }
-        }
-    });
+    let not_ready = tokio::task::spawn_blocking(move || http::wait_until_not_ready(&ready));
     assert!(not_ready.await.unwrap().contains("[-] shutting down"));
     let body = review(&manifests::claim("data", None)).to_string();
     let (status, _) = client.post("application/json", body.clone()).await.unwrap();

@@ -2,64 +2,43 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use nfs_guard_integration_tests::binaries;
-use rustix::process::{Pid, Signal, kill_process};
+use nfs_guard_integration_tests::{binaries, process::Process};
 use serde_json::Value;
 
 use crate::http;
 
+/// Far more than an end "at once" takes, far less than the drain it cuts short.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
 #[test]
 fn sigterm_drains_and_a_second_signal_ends_at_once() {
-    let mut guard = Guard::start();
-    guard.signal(Signal::TERM);
-    // Events, not the clock, say when readiness has gone.
-    while http::get(&format!("{}/readyz", guard.admin)).0 == 200 {}
-    assert!(guard.child.try_wait().unwrap().is_none(), "it goes on serving for a minute");
+    let logs = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binaries::nfs_guard().unwrap());
+    command.args(["serve", "--embedded", "--listen", "127.0.0.1:0"]).args([
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--shutdown-delay",
+        "60",
+    ]);
+    let (mut guard, output) = Process::start_piped("embedded", &command, logs.path()).unwrap();
+    let mut first = String::new();
+    BufReader::new(output).read_line(&mut first).unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(first["event"], "serving", "{first}");
+    let ready = format!("{}/readyz", first["admin"].as_str().unwrap());
+    assert_eq!(http::get(&ready).0, 200);
+
+    guard.terminate().unwrap();
+    http::wait_until_not_ready(&ready);
+    guard.check_running().expect("it goes on serving for a minute");
+
     let asked = Instant::now();
-    guard.signal(Signal::TERM);
-    let status = guard.wait();
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    guard.terminate().unwrap();
+    let status = guard.wait(AT_ONCE).unwrap();
+    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
     assert_eq!(status.code(), Some(1), "cut short, so not in good order");
-}
-
-/// A guard that would take a minute to drain.
-struct Guard {
-    child: Child,
-    admin: String,
-}
-
-impl Guard {
-    fn start() -> Self {
-        let mut child = Command::new(binaries::nfs_guard().unwrap())
-            .args(["serve", "--embedded", "--listen", "127.0.0.1:0"])
-            .args(["--admin-listen", "127.0.0.1:0", "--shutdown-delay", "60"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let first: Value = serde_json::from_str(&first).unwrap();
-        assert_eq!(first["event"], "serving", "{first}");
-        Self { child, admin: first["admin"].as_str().unwrap().to_owned() }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Already gone, unless the test failed before that.
-        let _ = self.child.kill();
-    }
 }
