@@ -1,10 +1,10 @@
-//! Issues a certificate authority and a server certificate.
+//! Issues a certificate authority and server certificates.
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
-    SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    SanType, SerialNumber, SigningKey,
 };
 use rustls::crypto::ring;
 use time::OffsetDateTime;
@@ -46,10 +46,34 @@ pub fn issue(names: &ServerNames, now: Timestamp) -> Result<Material, IssueError
     let ca_key_pem = ca_key.serialize_pem();
     let ca = CertifiedIssuer::self_signed(ca_params(now)?, ca_key)?;
 
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let leaf = leaf_params(names, now)?.signed_by(&key, &ca)?;
+    let (leaf, key) = leaf(&leaf_params(names, now)?, &ca)?;
+    Ok(Material::parse(ca.pem(), ca_key_pem, leaf, key)?)
+}
 
-    Ok(Material::parse(ca.pem(), ca_key_pem, leaf.pem(), key.serialize_pem())?)
+/// Issues a server certificate for `names` under the CA of `material`, whose
+/// clients therefore go on as they are. It ends with the CA if that is sooner
+/// than a year.
+pub(crate) fn reissue(
+    material: &Material,
+    names: &ServerNames,
+    now: Timestamp,
+) -> Result<Material, IssueError> {
+    let (ca, ca_key) = (material.ca_bundle().to_owned(), material.ca_key().to_owned());
+    let issuer = Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&ca_key)?)?;
+    let mut params = leaf_params(names, now)?;
+    params.not_before = params.not_before.max(x509_time(material.ca().validity.not_before));
+    params.not_after = params.not_after.min(x509_time(material.ca().validity.not_after));
+    let (leaf, key) = leaf(&params, &issuer)?;
+    Ok(Material::parse(ca, ca_key, leaf, key)?)
+}
+
+/// A certificate and its new key, both in PEM.
+fn leaf(
+    params: &CertificateParams,
+    issuer: &Issuer<'_, impl SigningKey>,
+) -> Result<(String, String), IssueError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
 }
 
 /// Why no certificate could be issued.

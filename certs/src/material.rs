@@ -57,8 +57,12 @@ impl Material {
         key_pem: String,
     ) -> Result<Self, MaterialError> {
         let ca = Authority::parse(&ca_certificate_pem)?;
-        // Nothing signs with it here, but a key which cannot sign is no CA key.
-        sign_with(CA_KEY, &ca_key_pem)?;
+        let ca_chain = certificates(CA_CERTIFICATE, &ca_certificate_pem)?;
+        let ca_key = sign_with(CA_KEY, &ca_key_pem)?;
+        if let Err(TlsError::InconsistentKeys(_)) = CertifiedKey::new(ca_chain, ca_key).keys_match()
+        {
+            return Err(MaterialError::CaKeyDoesNotFit);
+        }
 
         let chain = certificates(CERTIFICATE_CHAIN, &certificate_chain_pem)?;
         let leaf_validity = Validity::of(&x509(CERTIFICATE_CHAIN, &chain[0])?);
@@ -208,6 +212,9 @@ pub enum MaterialError {
         /// What is wrong with it; never its content.
         fault: &'static str,
     },
+    /// The CA's private key is another certificate's.
+    #[error("{CA_KEY} does not fit the certificate in {CA_CERTIFICATE}")]
+    CaKeyDoesNotFit,
     /// The server's private key is another certificate's.
     #[error("{KEY} does not fit the certificate in {CERTIFICATE_CHAIN}")]
     KeyDoesNotFit,
@@ -277,6 +284,16 @@ mod tests {
         assert_eq!(read.ca_key(), written.ca_key());
         assert_eq!(read.certificate_chain(), written.certificate_chain());
         assert_eq!(read.key(), written.key());
+    }
+
+    #[test]
+    fn a_ca_key_of_another_ca_is_refused_before_it_signs() {
+        let mut data = material().to_secret_data();
+        data.insert("ca.key".to_owned(), ByteString(material().ca_key().as_bytes().to_vec()));
+        assert_eq!(
+            Material::from_secret_data(&data).expect_err("does not fit"),
+            MaterialError::CaKeyDoesNotFit
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ use crate::names::ServerNames;
 pub enum Plan<'a> {
     /// It serves; use this.
     Keep(&'a Material),
-    /// It does not; issue anew.
+    /// Its CA serves, its server certificate does not; issue another under that
+    /// CA, so that every client and every other replica goes on as it is.
+    Reissue(&'a Material, Reason),
+    /// Nothing of it serves; issue anew.
     Issue(Reason),
 }
 
@@ -56,8 +59,11 @@ pub fn plan<'a>(
         Some(Err(error)) => return Plan::Issue(Reason::Unreadable(error.clone())),
         Some(Ok(material)) => material,
     };
-    match fault(material, names, now) {
-        Some(reason) => Plan::Issue(reason),
+    if let Some(reason) = ca_fault(material, now) {
+        return Plan::Issue(reason);
+    }
+    match leaf_fault(material, names, now) {
+        Some(reason) => Plan::Reissue(material, reason),
         None => Plan::Keep(material),
     }
 }
@@ -84,16 +90,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The first thing wrong with `material`, the CA before what it signed.
-fn fault(material: &Material, names: &ServerNames, now: Timestamp) -> Option<Reason> {
-    let ca = material.ca();
-    let leaf = material.leaf_validity();
-    if now < ca.validity.not_before {
+/// What is wrong with the CA of `material`.
+fn ca_fault(material: &Material, now: Timestamp) -> Option<Reason> {
+    let Validity { not_before, not_after } = material.ca().validity;
+    if now < not_before {
         return Some(Reason::CaNotYetValid);
     }
-    if now > ca.validity.not_after {
-        return Some(Reason::CaExpired);
-    }
+    (now > not_after).then_some(Reason::CaExpired)
+}
+
+/// The first thing wrong with the server certificate of `material`.
+fn leaf_fault(material: &Material, names: &ServerNames, now: Timestamp) -> Option<Reason> {
+    let leaf = material.leaf_validity();
     if now < leaf.not_before {
         return Some(Reason::LeafNotYetValid);
     }
@@ -113,7 +121,7 @@ fn fault(material: &Material, names: &ServerNames, now: Timestamp) -> Option<Rea
     }
     let signed = verify_server_cert_signed_by_trust_anchor(
         &leaf,
-        &ca.roots,
+        &material.ca().roots,
         intermediates,
         unix_time(now),
         ring::default_provider().signature_verification_algorithms.all,
@@ -138,7 +146,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::issue;
+    use crate::issue::{issue, reissue};
 
     const ISSUED: &str = "2026-03-01T12:00:00Z";
 
@@ -169,7 +177,7 @@ mod tests {
     fn reason(plan: Plan<'_>) -> Option<Reason> {
         match plan {
             Plan::Keep(_) => None,
-            Plan::Issue(reason) => Some(reason),
+            Plan::Issue(reason) | Plan::Reissue(_, reason) => Some(reason),
         }
     }
 
@@ -250,6 +258,40 @@ mod tests {
         ] {
             let plan = plan(stored.as_ref(), names, now);
             assert_eq!(reason(plan), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_ca_that_serves_is_never_replaced() {
+        let names = ServerNames::loopback();
+        let stored = issued(&names, after(hours(0)));
+        let moved = ServerNames::for_service("nfs-guard", "storage").expect("valid");
+        let year = hours(365 * 24);
+        for (case, material, names, now, reissued) in [
+            ("the leaf is due", stored.clone(), &names, year, true),
+            ("the leaf is past its end", stored.clone(), &names, 2 * year, true),
+            ("another name", stored.clone(), &moved, hours(1), true),
+            ("the CA is past its end", stored.clone(), &names, 11 * year, false),
+        ] {
+            let stored = Ok(material);
+            let plan = plan(Some(&stored), names, after(now));
+            assert_eq!(matches!(plan, Plan::Reissue(..)), reissued, "{case}: {plan:?}");
+            assert_eq!(matches!(plan, Plan::Issue(_)), !reissued, "{case}: {plan:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_reissued_serves_under_the_same_ca_and_never_outlives_it() {
+        let names = ServerNames::loopback();
+        let first = issued(&names, after(hours(0)));
+        for years in [1, 5, 9] {
+            let now = after(hours(years * 365 * 24 + 24));
+            let second = reissue(&first, &names, now).expect("reissues");
+            assert_eq!(second.ca_bundle(), first.ca_bundle());
+            assert_eq!(second.ca_key(), first.ca_key());
+            assert!(second.leaf_validity().not_after <= first.ca().validity.not_after);
+            let stored = Ok(second);
+            assert!(matches!(plan(Some(&stored), &names, now), Plan::Keep(_)), "{years}");
         }
     }
 

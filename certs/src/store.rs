@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 
 use crate::apiserver::{FIELD_MANAGER, status_code};
-use crate::issue::{IssueError, issue};
+use crate::issue::{IssueError, issue, reissue};
 use crate::material::{Material, SECRET_TYPE};
 use crate::names::ServerNames;
 use crate::plan::{Plan, plan};
@@ -58,12 +58,13 @@ impl Store {
             let stored = secret
                 .as_ref()
                 .map(|secret| Material::from_secret_data(&secret.data.clone().unwrap_or_default()));
-            let reason = match plan(stored.as_ref(), names, now) {
+            let (issued, reason) = match plan(stored.as_ref(), names, now) {
                 Plan::Keep(material) => return Ok(material.clone()),
-                Plan::Issue(reason) => reason,
+                Plan::Reissue(material, reason) => (reissue(material, names, now), reason),
+                Plan::Issue(reason) => (issue(names, now), reason),
             };
-            let material = issue(names, now)
-                .map_err(|source| StoreError::Issue { secret: self.to_string(), source })?;
+            let material =
+                issued.map_err(|source| StoreError::Issue { secret: self.to_string(), source })?;
             match self.write(secret, &material).await? {
                 Write::Done => {
                     tracing::info!(secret = %self, %reason, "issued certificates");
@@ -334,6 +335,8 @@ mod tests {
         let written = server.object(SECRET);
         assert_ne!(written["metadata"]["resourceVersion"], read["metadata"]["resourceVersion"]);
         assert_eq!(written["data"]["tls.crt"], json!(material.to_secret_data()["tls.crt"]));
+        // Clients that trust the CA go on: it is the same.
+        assert_eq!(written["data"]["ca.crt"], read["data"]["ca.crt"]);
         // What is not ours stays, and the type, which cannot change.
         assert_eq!(written["data"]["notes"], "aGVsbG8=");
         assert_eq!(written["type"], "Opaque");
