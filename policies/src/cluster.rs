@@ -1,6 +1,6 @@
 //! What the engine may ask about the objects around a subject.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use crate::facts::{
     Claim, Kind, Namespace, PersistentVolume, StorageClass, Workload, WorkloadKind,
@@ -97,24 +97,15 @@ impl fmt::Display for Key {
 /// What the engine looked for and did not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// Objects that were absent and could change the answer; each once.
-    pub keys: Vec<Key>,
-    /// Kinds that nothing could be said about; each once. An answer that
-    /// missed one is no decision.
-    pub not_synced: Vec<Kind>,
+    /// Objects that were absent and could change the answer.
+    pub keys: BTreeSet<Key>,
+    /// Kinds that nothing could be said about. An answer that missed one is no
+    /// decision, unless it is settled.
+    pub not_synced: BTreeSet<Kind>,
 }
 
 impl Missed {
     pub(crate) fn key(&mut self, kind: Kind, namespace: &str, name: &str) {
-        let key = Key { kind, namespace: namespace.into(), name: name.into() };
-        if !self.keys.contains(&key) {
-            self.keys.push(key);
-        }
-    }
-
-    pub(crate) fn not_synced(&mut self, kind: Kind) {
-        if !self.not_synced.contains(&kind) {
-            self.not_synced.push(kind);
-        }
+        self.keys.insert(Key { kind, namespace: namespace.into(), name: name.into() });
     }
 }

@@ -1,6 +1,6 @@
 //! The one call every judgement is made by: of a request, a file, a cluster.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use jiff::Timestamp;
 
@@ -153,8 +153,9 @@ pub fn decide(
     };
     let mut findings = judge(subject.object());
     let is_denied = |finding: &Finding| finding.effect == Effect::Deny;
-    if let Change::Update { old, .. } = &subject.change
+    if let Change::Update { old, new } = &subject.change
         && findings.iter().any(is_denied)
+        && !moves_claim(old, new)
     {
         forgive_what_is_not_new(&mut findings, &judge(old));
     }
@@ -213,11 +214,28 @@ fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
     findings.collect()
 }
 
+/// Whether a claim is given another class or volume. Where it was to go before
+/// is no excuse then: only now it is decided where it goes, by a default class
+/// that came late, or by a person.
+fn moves_claim(old: &Object<'_>, new: &Object<'_>) -> bool {
+    match (old, new) {
+        (Object::Claim(old), Object::Claim(new)) => {
+            old.class() != new.class() || old.volume_name() != new.volume_name()
+        }
+        _ => false,
+    }
+}
+
 /// Denying an update over what the object has had all along would only keep
 /// its owner from mending anything else about it.
 fn forgive_what_is_not_new(findings: &mut [Finding], before: &[Finding]) {
+    let mut by_volume: HashMap<_, Vec<_>> = HashMap::new();
+    for old in before {
+        by_volume.entry((old.rule, &*old.volume)).or_default().push(old);
+    }
     for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Deny) {
-        if before.iter().any(|old| old.same_wrong(finding)) {
+        let old = by_volume.get(&(finding.rule, &*finding.volume));
+        if old.into_iter().flatten().any(|old| old.is_as_wrong_as(finding)) {
             finding.effect = Effect::Warn;
             finding.leniency = Some(Leniency::NotNew);
         }

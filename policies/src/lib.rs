@@ -32,5 +32,5 @@ pub use policy::{Policy, RuleList};
 pub use resolve::{Resolver, Volume};
 pub use snapshot::Snapshot;
 pub use verdict::{
-    Denial, Effect, Finding, Leniency, SubjectName, Unjudged, Verdict, WARNING_LENGTH,
+    Denial, Effect, Finding, Leniency, MOST_TOLD, SubjectName, Unjudged, Verdict, WARNING_LENGTH,
 };

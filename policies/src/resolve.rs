@@ -3,7 +3,7 @@
 //! The order of authority is Kubernetes' own: the pod's volume source, then the
 //! claim, then the volume it is bound or promised to, then the class.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use crate::{
     backing::{Backing, Hop, Kind, Nfs, Resolved, Unknown},
@@ -95,9 +95,9 @@ impl<'c> Resolver<'c> {
         let inline = workload.template.spec.volumes.iter().enumerate();
         // The controller replaces a pod's volume by the claim template of the
         // same name (`updateStorage` in `stateful_set_utils.go`).
-        let inline = inline.filter(|(_, volume)| {
-            workload.claim_templates.iter().all(|claim| claim.metadata.name != volume.name)
-        });
+        let replaced: HashSet<&str> =
+            workload.claim_templates.iter().map(|claim| &*claim.metadata.name).collect();
+        let inline = inline.filter(|(_, volume)| !replaced.contains(&*volume.name));
         let inline = inline.filter_map(|(at, volume)| {
             self.pod_volume(namespace, volume, format!("spec.template.spec.volumes[{at}]"))
         });
@@ -165,11 +165,6 @@ impl<'c> Resolver<'c> {
         claim: &Claim<'_>,
         hops: &mut Vec<Hop>,
     ) -> Backing {
-        // A device handed over raw is no mount, whatever the driver
-        // (`kubernetes.io/docs/concepts/storage/persistent-volumes/#raw-block-volume-support`).
-        if claim.spec.volume_mode == VolumeMode::Block {
-            return Backing::Other(Kind::Block);
-        }
         if let Some(volume) = claim.volume_name() {
             hops.push(Hop::Volume(volume.into()));
             let volume_facts = self.cluster.volume(volume);
@@ -179,31 +174,60 @@ impl<'c> Resolver<'c> {
                 Err(unknown) => Backing::Unknown(unknown),
             };
         }
-        match name.map_or(Ok(None), |name| self.promised_volume(namespace, name, claim)) {
-            Ok(None) => self.claim_by_class(claim, hops),
-            Ok(Some(volume)) => {
-                hops.push(Hop::Volume(volume.metadata.name.to_string()));
-                self.volume(&volume, hops)
+        match name.map_or(Ok(Vec::new()), |name| self.promised_volumes(namespace, name, claim)) {
+            Ok(volumes) => {
+                self.worst_of(&volumes, hops).unwrap_or_else(|| self.claim_by_class(claim, hops))
             }
             Err(unknown) => Backing::Unknown(unknown),
         }
     }
 
-    /// The volume whose claimRef names the claim: it is bound whatever class
-    /// either of them names (`FindMatchingVolume` in `pv_helpers.go`).
-    fn promised_volume(
+    /// The volumes whose claimRef names the claim: one of them is bound whatever
+    /// class it or the claim names (`FindMatchingVolume` in `pv_helpers.go`).
+    fn promised_volumes(
         &self,
         namespace: &str,
         name: &str,
         claim: &Claim<'_>,
-    ) -> Result<Option<Arc<PersistentVolume<'static>>>, Unknown> {
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, Unknown> {
         let volumes = self.cluster.volumes_claimed_by(namespace, name);
-        let volumes = self.enumerated(facts::Kind::Volume, volumes)?;
+        let mut volumes = self.enumerated(facts::Kind::Volume, volumes)?;
         let uid = claim.metadata.uid.as_deref();
-        Ok(volumes.into_iter().find(|volume| volume.names_claim(namespace, name, uid)))
+        volumes.retain(|volume| {
+            let metadata = &volume.metadata;
+            metadata.deletion_timestamp.is_none() && volume.names_claim(namespace, name, uid)
+        });
+        Ok(volumes)
+    }
+
+    /// Which of several promised volumes will be bound depends on sizes and
+    /// modes; until it is, the worst of them counts.
+    fn worst_of(
+        &self,
+        volumes: &[Arc<PersistentVolume<'static>>],
+        hops: &mut Vec<Hop>,
+    ) -> Option<Backing> {
+        let candidates = volumes.iter().map(|volume| {
+            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
+            let backing = self.volume(volume, &mut way);
+            (way, backing)
+        });
+        let (way, backing) = candidates.min_by_key(|(_, backing)| match backing.kind() {
+            Kind::Nfs => 0,
+            Kind::Unknown => 1,
+            Kind::OtherNetworkFs => 2,
+            Kind::Block | Kind::Local => 3,
+        })?;
+        hops.extend(way);
+        Some(backing)
     }
 
     fn claim_by_class(&self, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Backing {
+        // A device handed over raw is no mount, whatever the driver. Of a volume
+        // that exists, its own mode counts: the kubelet mounts by that.
+        if claim.spec.volume_mode == VolumeMode::Block {
+            return Backing::Other(Kind::Block);
+        }
         let (class, default) = match claim.class() {
             ClassReference::Classless => return Backing::Unknown(Unknown::Classless),
             ClassReference::Default => (self.default_class(), true),
@@ -339,7 +363,7 @@ impl<'c> Resolver<'c> {
     }
 
     fn not_synced(&self, kind: facts::Kind) -> Unknown {
-        self.missed.borrow_mut().not_synced(kind);
+        self.missed.borrow_mut().not_synced.insert(kind);
         Unknown::NotSynced(kind.resource())
     }
 }

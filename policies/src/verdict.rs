@@ -12,6 +12,11 @@ use crate::{
 /// (`kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response`).
 pub const WARNING_LENGTH: usize = 120;
 
+/// Most findings that are told one by one to whoever made the write. The
+/// apiserver takes 4096 characters of warnings in all (`recorder.go` of
+/// `apiserver/pkg/warning`), and nobody reads further.
+pub const MOST_TOLD: usize = 20;
+
 /// The answer about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -93,14 +98,11 @@ impl Finding {
         message
     }
 
-    /// Whether `other` is the same wrong, perhaps of an older state: the same
-    /// kind of storage under the same volume, or the same thing unknown of it.
-    pub(crate) fn same_wrong(&self, other: &Self) -> bool {
+    /// Whether `other`, a finding of the same rule on the same volume, is the
+    /// same wrong: the same kind of storage, or the same thing unknown of it.
+    pub(crate) fn is_as_wrong_as(&self, other: &Self) -> bool {
         let (backing, before) = (&self.resolved.backing, &other.resolved.backing);
-        self.rule == other.rule
-            && self.volume == other.volume
-            && backing.kind() == before.kind()
-            && (backing.kind() != Kind::Unknown || backing == before)
+        backing.kind() == before.kind() && (backing.kind() != Kind::Unknown || backing == before)
     }
 }
 
@@ -183,14 +185,18 @@ impl Verdict {
     /// [`WARNING_LENGTH`].
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let findings = self.findings.iter().filter(|finding| finding.effect == Effect::Warn);
-        let mut warnings: Vec<_> = findings
-            .map(|finding| clip(&format!("{}: {}", finding.rule, finding.message())))
-            .collect();
+        let mut warnings = Vec::new();
         if let Some(critical) = self.critical.as_ref().filter(|_| self.sheds_criticality) {
             warnings.push(clip(&format!(
                 "nfs-guard: no longer critical after this change: was so because {critical}"
             )));
+        }
+        let findings = self.findings.iter().filter(|finding| finding.effect == Effect::Warn);
+        let shown = findings.clone().take(MOST_TOLD);
+        warnings
+            .extend(shown.map(|finding| clip(&format!("{}: {}", finding.rule, finding.message()))));
+        if let Some(more @ 1..) = findings.count().checked_sub(MOST_TOLD) {
+            warnings.push(format!("nfs-guard: and {more} more volumes like these"));
         }
         warnings
     }
@@ -201,8 +207,8 @@ impl Verdict {
         let denied: Vec<_> =
             self.findings.iter().filter(|finding| finding.effect == Effect::Deny).collect();
         let rule = denied.first()?.rule;
-        let causes =
-            denied.iter().map(|finding| (finding.field.clone(), finding.resolved.to_string()));
+        let shown = denied.iter().take(MOST_TOLD);
+        let causes = shown.map(|finding| (finding.field.clone(), finding.resolved.to_string()));
         Some(Denial { message: self.denial_message(rule, &denied), causes: causes.collect() })
     }
 
@@ -216,8 +222,11 @@ impl Verdict {
         };
         let mut message =
             format!("{rule}: {} is critical, and {volumes} up on {storage}:\n", self.subject);
-        for finding in denied {
+        for finding in denied.iter().take(MOST_TOLD) {
             let _ = writeln!(message, "  {}", finding.resolved);
+        }
+        if let Some(more @ 1..) = denied.len().checked_sub(MOST_TOLD) {
+            let _ = writeln!(message, "  and {more} more");
         }
         if let Some(critical) = &self.critical {
             let when = if self.sheds_criticality { "Before this change, it" } else { "It" };

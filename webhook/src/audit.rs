@@ -15,6 +15,10 @@ use crate::{metrics::Metrics, report::FindingReport, review::Request};
 /// means the output does not drain.
 const QUEUE: usize = 1024;
 
+/// Most findings of one record. A line is for a log, not for a book; the object
+/// itself is where the rest can be read.
+const MOST_FINDINGS: usize = 100;
+
 /// One decision, as it is written.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -43,8 +47,10 @@ pub struct Record {
     decision: &'static str,
     /// Why the object is critical, if it is.
     critical: Option<String>,
-    /// What was found.
+    /// What was found: the first hundred findings.
     findings: Vec<FindingReport>,
+    /// How many more there were.
+    findings_omitted: usize,
 }
 
 impl Record {
@@ -63,6 +69,8 @@ impl Record {
     #[must_use]
     pub fn of(request: &Request<'_>, subject: &Subject<'_>, verdict: &Verdict) -> Self {
         let name = &verdict.subject;
+        let mut findings = FindingReport::all(verdict);
+        findings.truncate(MOST_FINDINGS);
         Self {
             event: "decision",
             version: 1,
@@ -76,7 +84,8 @@ impl Record {
             name: name.name.clone(),
             decision: verdict.effect().as_str(),
             critical: verdict.critical.as_ref().map(ToString::to_string),
-            findings: FindingReport::all(verdict),
+            findings_omitted: verdict.findings.len().saturating_sub(MOST_FINDINGS),
+            findings,
         }
     }
 }

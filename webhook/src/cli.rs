@@ -9,6 +9,7 @@ mod schema;
 mod serve;
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
@@ -117,19 +118,24 @@ fn exit_code(ended: Result<Exit, Failure>) -> ExitCode {
         Ok(Exit::Negative) => ExitCode::from(1),
         Err(Failure::Input(errors)) => {
             for error in errors {
-                anstream::eprintln!("error: {error}");
+                tell(format_args!("error: {error}"));
             }
             ExitCode::from(2)
         }
         Err(Failure::Unreachable(error)) => {
-            anstream::eprintln!("error: {error:#}");
+            tell(format_args!("error: {error:#}"));
             ExitCode::from(3)
         }
         Err(Failure::Other(error)) => {
-            anstream::eprintln!("error: {error:#}");
+            tell(format_args!("error: {error:#}"));
             ExitCode::from(1)
         }
     }
+}
+
+/// Writes a line on standard error. If that is gone, there is nobody to tell.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 /// Output that nobody reads any more is no failure: whoever closed the pipe has
@@ -144,7 +150,11 @@ fn printed(result: io::Result<()>) -> io::Result<()> {
 /// JSON for machines, text for a person at a terminal.
 fn log_to_standard_error() {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(io::stderr)
+        // It would tell of a standard error that is gone, on standard error.
+        .log_internal_errors(false);
     if io::stderr().is_terminal() {
         log.init();
     } else {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nfs_guard_policies::{
-    Snapshot,
+    Cluster as _, Lookup, Snapshot,
     facts::{Kind, Object, Scope},
     text::{Reduce, Strings, Text},
 };
@@ -135,6 +135,10 @@ impl Manifests {
             if entry.is_symlink() && entry.is_dir() {
                 continue;
             }
+            // Reading a pipe or a device would wait for ever.
+            if !entry.is_dir() && !entry.is_file() {
+                continue;
+            }
             let extension = entry.extension().and_then(|extension| extension.to_str());
             if entry.is_dir() || matches!(extension, Some("yaml" | "yml" | "json")) {
                 self.read_path(&entry);
@@ -144,13 +148,33 @@ impl Manifests {
 
     fn add(&mut self, path: &str, document: Document, line: u64) {
         let Document { fields, items } = document;
-        let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
-        if kind.ends_with("List") {
+        let list = Value::Object(fields);
+        if is_list(&list) {
             for Spanned { value, referenced, .. } in items {
-                self.add_object(path, value, referenced.line());
+                self.add_item(path, &list, value, referenced.line());
             }
         } else {
-            self.add_object(path, Value::Object(fields), line);
+            self.add_object(path, list, line);
+        }
+    }
+
+    /// Adds an item of a list: an object, or a list again. The items of a list of
+    /// one kind may leave out what the list says.
+    fn add_item(&mut self, path: &str, list: &Value, mut item: Value, line: u64) {
+        let kind = list["kind"].as_str().and_then(|kind| kind.strip_suffix("List"));
+        if let (Some(kind), Some(fields)) =
+            (kind.filter(|kind| !kind.is_empty()), item.as_object_mut())
+        {
+            fields.entry("kind").or_insert_with(|| kind.into());
+            fields.entry("apiVersion").or_insert_with(|| list["apiVersion"].clone());
+        }
+        match item.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) if is_list(&item) => {
+                for inner in items {
+                    self.add_item(path, &item, inner, line);
+                }
+            }
+            _ => self.add_object(path, item, line),
         }
     }
 
@@ -172,6 +196,20 @@ impl Manifests {
         }
     }
 
+    /// Applies the objects to a snapshot: as with `kubectl apply`, a namespace
+    /// keeps the labels that its manifest does not name.
+    pub(crate) fn apply_to(&self, snapshot: &mut Snapshot) {
+        for manifest in &self.objects {
+            let mut object = manifest.object.clone();
+            if let Object::Namespace(namespace) = &mut object
+                && let Lookup::Found(before) = snapshot.namespace(&namespace.metadata.name)
+            {
+                namespace.metadata.labels.extend_missing(&before.metadata.labels);
+            }
+            snapshot.insert(object);
+        }
+    }
+
     /// Adds the objects to a snapshot.
     pub(crate) fn insert_into(&self, snapshot: &mut Snapshot) {
         for manifest in &self.objects {
@@ -183,10 +221,15 @@ impl Manifests {
 fn read_object(kind: Kind, value: &Value) -> Result<Object<'static>, serde_json::Error> {
     let mut object = Object::read(kind, value)?;
     let metadata = object.metadata_mut();
-    if kind.scope() == Scope::Namespaced && metadata.namespace.is_none() {
+    if kind.scope() == Scope::Namespaced && metadata.namespace.as_deref().is_none_or(str::is_empty)
+    {
         metadata.namespace = Some(Text::from("default"));
     }
     Ok(object.into_stored(&mut Strings::default()))
+}
+
+fn is_list(value: &Value) -> bool {
+    value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"))
 }
 
 /// Why a JSON text is no object of that kind: the field, and what is wrong with
@@ -197,12 +240,32 @@ pub(crate) fn problem(kind: Kind, text: &str) -> String {
     let deserializer = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     match Object::read(kind, deserializer) {
         Ok(_) => "it cannot be read".to_owned(),
-        Err(error) => {
-            let error = error.to_string();
-            // The place in a text that nobody has seen helps nobody.
-            let problem = error.split_once(" at line ").map_or(&*error, |(problem, _)| problem);
-            format!("{}: {problem}", track.path())
+        Err(error) => clip(&format!("{}: {}", track.path(), without_values(&error))),
+    }
+}
+
+/// What serde says is wrong, less the value it found, which may be a secret, and
+/// the place in a text that nobody has seen.
+pub(crate) fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let problem = text.rsplit_once(" at line ").map_or(&*text, |(problem, _)| problem);
+    for found in ["invalid type: ", "invalid value: "] {
+        if let Some((before, after)) = problem.split_once(found)
+            && let Some((value, expected)) = after.rsplit_once(", expected ")
+        {
+            let kind = value.split([' ', '`', '"']).next().unwrap_or_default();
+            return clip(&format!("{before}{found}{kind}, expected {expected}"));
         }
+    }
+    clip(problem)
+}
+
+/// A text of the sender's, no longer than a log line or an answer can bear.
+pub(crate) fn clip(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -310,6 +373,33 @@ mod tests {
         assert_eq!(told(&documents), [("a".into(), 2), ("b".into(), 12), ("c".into(), 16)]);
         assert_eq!(documents.objects[1].object.metadata().namespace.as_deref(), Some("default"));
         assert_eq!(documents.objects[2].object.metadata().namespace, None);
+    }
+
+    #[test]
+    fn lists_may_be_nested_and_of_one_kind() {
+        let documents = read(concat!(
+            "apiVersion: v1\nkind: List\nitems:\n",
+            "- apiVersion: v1\n  kind: NamespaceList\n  items:\n  - metadata: {name: a}\n  - metadata: {name: b}\n",
+            "- {apiVersion: v1, kind: Namespace, metadata: {name: c}}\n",
+        ));
+        assert_eq!(documents.errors, []);
+        assert_eq!(told(&documents), [("a".into(), 4), ("b".into(), 4), ("c".into(), 9)]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        for (json, expected) in [
+            (
+                r#"{"metadata": {"labels": "password=hunter2"}}"#,
+                "metadata.labels: invalid type: string, expected a map of strings",
+            ),
+            (
+                r#"{"spec": {"storageClassName": 7}}"#,
+                "spec.storageClassName: invalid type: integer, expected a string",
+            ),
+        ] {
+            assert_eq!(problem(Kind::Claim, json), expected);
+        }
     }
 
     #[test]

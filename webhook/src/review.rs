@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use nfs_guard_policies::{
-    Change, Subject, Verdict,
+    Change, MOST_TOLD, Subject, Verdict,
     facts::{Kind, Object, Scope},
     text::Text,
 };
@@ -26,6 +26,9 @@ struct AdmissionReview<'a> {
     #[serde(borrow)]
     request: Option<Request<'a>>,
 }
+
+/// Longer than any uid: those of an apiserver have 36 characters.
+const LONGEST_UID: usize = 128;
 
 /// The request of a review. The objects stay text until it is known what they
 /// are.
@@ -78,14 +81,18 @@ impl<'a> Request<'a> {
     /// answer needs.
     pub fn read(body: &'a [u8]) -> Result<Self, Fault> {
         let not_a_review = |why: &str| Fault::NotAReview(why.to_owned());
-        let review: AdmissionReview<'a> =
-            serde_json::from_slice(body).map_err(|error| not_a_review(&error.to_string()))?;
+        let review: AdmissionReview<'a> = serde_json::from_slice(body)
+            .map_err(|error| not_a_review(&manifest::without_values(&error)))?;
         if review.api_version != *API_VERSION || review.kind != *KIND {
-            return Err(not_a_review(&format!("it is a {} {}", review.api_version, review.kind)));
+            let found = format!("it is a {} {}", review.api_version, review.kind);
+            return Err(not_a_review(&manifest::clip(&found)));
         }
         let request = review.request.ok_or_else(|| not_a_review("it has no request"))?;
         if request.uid.is_empty() {
             return Err(not_a_review("its request has no uid"));
+        }
+        if request.uid.len() > LONGEST_UID {
+            return Err(not_a_review("its request's uid is none of an apiserver's"));
         }
         Ok(request)
     }
@@ -106,11 +113,20 @@ impl<'a> Request<'a> {
                 new: new()?,
                 old: self.object(kind, "oldObject", self.old_object)?,
             },
-            _ => return Ok(None),
+            "DELETE" | "CONNECT" => return Ok(None),
+            other => {
+                let found = manifest::clip(&format!("no operation is called {other}"));
+                return Err(Fault::NotAReview(found));
+            }
         };
         // Of a Namespace the apiserver says it lies in itself.
         let namespace = match kind.scope() {
-            Scope::Namespaced => self.namespace.clone().unwrap_or_default(),
+            Scope::Namespaced => {
+                let namespace = self.namespace.clone().filter(|namespace| !namespace.is_empty());
+                let missing =
+                    || Fault::NotAReview(format!("its request names no namespace for a {kind}"));
+                namespace.ok_or_else(missing)?
+            }
             Scope::Cluster => Text::default(),
         };
         Ok(Some(Subject { change, namespace, user: self.user_info.username.clone() }))
@@ -224,7 +240,9 @@ fn audit_annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     }
     if !verdict.findings.is_empty() {
         let findings = verdict.findings.iter();
-        let told = findings.map(|finding| format!("{}: {}", finding.rule, finding.resolved));
+        let told = findings
+            .take(MOST_TOLD)
+            .map(|finding| format!("{}: {}", finding.rule, finding.resolved));
         annotations.insert("findings", told.collect::<Vec<_>>().join("\n"));
     }
     annotations

@@ -217,13 +217,27 @@ fn without_a_class_the_default_decides() {
         let annotation = format!("storageclass.kubernetes.io/is-default-class{value}");
         operator.run(&["annotate", "storageclass", "nfs-proxmox", &annotation]).expect_success();
     };
+    // Admitted while nothing says what it will be: a warning.
+    let ran = kubectl.apply(&claim("early", None).to_string()).expect_success();
+    assert!(ran.stderr.contains("no class named and the cluster has no default"), "{ran}");
     annotate("=true");
     // The apiserver fills in the class of a claim, and leaves a template alone.
     // Its own view of the default is a cache too: the guard's answer for the set
     // does not depend on it, so the set goes first.
     let set = kubectl.apply(&set("db", None).to_string());
     let claim = kubectl.apply(&claim("data", None).to_string());
+    // The controller gives the early claim the class that is the default now, at
+    // its next sync. Where that is denied the claim goes on waiting.
+    let record = cluster.guard().wait_for_audit("the late class", |line| {
+        line["namespace"] == namespace.name()
+            && line["name"] == "early"
+            && line["operation"] == "UPDATE"
+    });
     annotate("-");
+    assert_eq!(record["decision"], "deny", "{record}");
+    assert_eq!(record["user"], "system:serviceaccount:kube-system:persistent-volume-binder");
+    let early = kubectl.get(&["pvc", "early"]);
+    assert_eq!(early["spec"]["storageClassName"], json!(null), "{early}");
     assert_denied(
         &set,
         "volumeClaimTemplate data → StorageClass nfs-proxmox (cluster default) → provisioner",

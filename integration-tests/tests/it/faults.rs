@@ -71,7 +71,7 @@ async fn each_fault_has_its_status_and_the_next_request_is_served() {
             json,
             wrong_type.to_string(),
             422,
-            "object cannot be read as PersistentVolumeClaim: spec.storageClassName: invalid type: integer `7`, expected a string",
+            "object cannot be read as PersistentVolumeClaim: spec.storageClassName: invalid type: integer, expected a string",
         ),
         (
             "no object",

@@ -155,6 +155,15 @@ impl StringMap<'_> {
         self.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
     }
 
+    /// Takes over the entries of `other` whose keys are missing here.
+    pub fn extend_missing(&mut self, other: &StringMap<'static>) {
+        for (key, value) in &other.0 {
+            if self.get(key).is_none() {
+                self.0.push((key.clone(), value.clone()));
+            }
+        }
+    }
+
     /// All entries, in the order they were written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

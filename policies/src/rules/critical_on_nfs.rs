@@ -397,6 +397,81 @@ mod tests {
     }
 
     #[test]
+    fn where_a_claim_would_have_gone_does_not_excuse_where_it_goes() {
+        let nowhere = claim(&json!({}));
+        let by_class = claim(&json!({"storageClassName": "nfs-proxmox"}));
+        let by_volume = claim(&json!({"volumeName": "vault-old"}));
+        for (name, user, old, new, expected) in [
+            ("a default class that came late", BINDERS[0], &nowhere, &by_class, Effect::Deny),
+            ("a person's choice of class", "developer", &nowhere, &by_class, Effect::Deny),
+            ("a person's choice of volume", "developer", &nowhere, &by_volume, Effect::Deny),
+            ("the binder's volume", BINDERS[0], &nowhere, &by_volume, Effect::Warn),
+        ] {
+            let told = Judge::incident().by(user).update("vault", old, new).told();
+            assert_eq!(told.0, expected, "{name}: {told:?}");
+        }
+        let mut labelled = by_class.clone();
+        labelled["metadata"]["labels"] = json!({"team": "secrets"});
+        assert_eq!(Judge::incident().update("vault", &by_class, &labelled).told().0, Effect::Warn);
+    }
+
+    #[test]
+    fn a_volume_that_exists_decides_by_its_own_mode() {
+        let mut objects = incident();
+        objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "kept"}, "spec": {
+            "claimRef": {"namespace": "vault", "name": "data"}, "nfs": {"server": "nas", "path": "/kept"},
+        }}));
+        let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        for spec in [
+            json!({"volumeMode": "Block", "volumeName": "kept", "storageClassName": ""}),
+            json!({"volumeMode": "Block", "storageClassName": "proxmox-lvm-encrypted"}),
+        ] {
+            assert_eq!(judge.create("vault", &claim(&spec)).told().0, Effect::Deny, "{spec}");
+        }
+    }
+
+    #[test]
+    fn of_several_promised_volumes_the_worst_counts() {
+        let promised = |name: &str, source: &Value| {
+            let mut volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": source});
+            volume["spec"]["claimRef"] = json!({"namespace": "vault", "name": "data"});
+            volume
+        };
+        let mut objects = incident();
+        objects.push(promised("a-disk", &json!({"csi": {"driver": "csi.proxmox.sinextra.dev"}})));
+        objects.push(promised("b-nfs", &json!({"nfs": {"server": "nas", "path": "/b"}})));
+        let mut leaving = promised("c-nfs", &json!({"nfs": {"server": "nas", "path": "/c"}}));
+        leaving["metadata"]["deletionTimestamp"] = json!("2026-04-22T09:00:00Z");
+        objects.push(leaving);
+        let on_block = claim(&json!({"storageClassName": "proxmox-lvm-encrypted"}));
+        let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        assert_eq!(
+            judge.create("vault", &on_block).told().1,
+            ["claim data → PersistentVolume b-nfs → volume source nfs → NFS nas:/b"]
+        );
+        objects.remove(objects.len() - 2);
+        let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        assert_eq!(judge.create("vault", &on_block).told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn a_thousand_volumes_make_no_book() {
+        let volumes: Vec<_> = (0..1000)
+            .map(|at| json!({"name": format!("v{at}"), "nfs": {"server": "nas", "path": "/x"}}))
+            .collect();
+        let manifest = set(&[], &json!(volumes));
+        let verdict = Judge::incident().create("vault", &manifest).verdict;
+        assert_eq!(verdict.findings.len(), 1000);
+        let denial = verdict.denial().unwrap();
+        assert!(denial.message.len() < 4096, "{}", denial.message.len());
+        assert!(denial.message.contains("and 980 more"), "{}", denial.message);
+        let verdict = Judge::incident().update("vault", &manifest, &manifest).verdict;
+        let warnings = verdict.warnings();
+        assert!(warnings.iter().map(String::len).sum::<usize>() < 4096, "{warnings:?}");
+        assert_eq!(warnings.last().unwrap(), "nfs-guard: and 980 more volumes like these");
+    }
+
+    #[test]
     fn what_is_on_its_way_out_or_excluded_is_never_held_up() {
         let mut leaving = claim(&json!({"storageClassName": "nfs-proxmox"}));
         leaving["metadata"]["deletionTimestamp"] = json!("2026-04-22T09:00:00Z");
@@ -442,7 +517,7 @@ mod tests {
         let blind = Judge { cluster: crate::Snapshot::default(), ..Judge::incident() };
         assert_eq!(
             blind.create("vault", &claim(&json!({}))).missed.not_synced,
-            [facts::Kind::Namespace]
+            [facts::Kind::Namespace].into()
         );
     }
 

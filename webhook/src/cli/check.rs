@@ -14,10 +14,10 @@ use nfs_guard_policies::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ClusterArgument, ConfigArgument, Exit, Failure, printed};
+use super::{ClusterArgument, ConfigArgument, Exit, Failure, printed, tell};
 use crate::{
     config,
-    manifest::{Manifest, Manifests},
+    manifest::{InputError, Manifest, Manifests},
     report::FindingReport,
 };
 
@@ -76,6 +76,12 @@ struct Summary {
 impl Check {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let policy = Policy::new(config::load(self.config.config.as_deref())?.config);
+        let stdin = |paths: &[PathBuf]| paths.iter().filter(|path| path.as_os_str() == "-").count();
+        if stdin(&self.paths) + stdin(&self.cluster.cluster) > 1 {
+            return Err(
+                InputError::whole("-", "standard input can be read once only".into()).into()
+            );
+        }
         let (cluster, mut errors) = self.cluster.read();
         let manifests = Manifests::read(&self.paths);
         errors.extend(manifests.errors.iter().cloned());
@@ -83,11 +89,11 @@ impl Check {
         let (report, unknown_namespaces) = judge(&manifests, cluster, &policy);
         if !unknown_namespaces.is_empty() {
             let names: Vec<_> = unknown_namespaces.into_iter().collect();
-            anstream::eprintln!(
+            tell(format_args!(
                 "warning: no input holds these namespaces, so nothing in them counts as critical \
                  by a namespace label: {}",
                 names.join(", ")
-            );
+            ));
         }
         match self.output {
             Output::Table => printed(print_table(&mut anstream::stdout(), &report))?,
@@ -109,7 +115,7 @@ fn judge(
     mut cluster: Snapshot,
     policy: &Policy,
 ) -> (CheckReport, BTreeSet<String>) {
-    manifests.insert_into(&mut cluster);
+    manifests.apply_to(&mut cluster);
     let now = Timestamp::now();
     let mut unknown_namespaces = BTreeSet::new();
     let mut report = CheckReport { version: 1, summary: Summary::default(), findings: Vec::new() };

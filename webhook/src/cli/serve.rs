@@ -9,6 +9,7 @@ use super::{
     embedded::Embedded,
     kubernetes::Guarded,
     running::{Announcer, Running, Signals, Start},
+    tell,
 };
 use crate::{
     cluster::{Caches, LookUp, View},
@@ -142,7 +143,7 @@ impl Serve {
         let audit = Box::new(std::io::stdout());
         let addresses = (self.listen, self.admin_listen);
         let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
-        anstream::eprintln!("Try it:\n  {}", embedded.curl());
+        tell(format_args!("Try it:\n  {}", embedded.curl()));
         let delay = self.shutdown_delay.map_or(Duration::ZERO, Duration::from_secs);
         embedded.until_stopped(&mut signals, delay).await
     }

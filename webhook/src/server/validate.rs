@@ -23,7 +23,7 @@ use tower::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Service;
-use crate::fault::Fault;
+use crate::{fault::Fault, manifest::clip};
 
 /// Kept back from the time the apiserver grants, for the way there and back and
 /// for a busy machine: an answer that comes too late is no answer.
@@ -106,7 +106,7 @@ fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
     if media_type.eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
-        Err(Fault::ContentType(value.to_owned()))
+        Err(Fault::ContentType(clip(value)))
     }
 }
 
