@@ -305,18 +305,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn takes_the_material_of_the_replica_that_created_first() {
-        let server = FakeApiserver::default();
-        let winner = issued(now());
-        let theirs = secret(&winner);
-        server.before(Method::POST, move |objects| {
-            objects.put(SECRET, theirs.clone());
-        });
+    async fn takes_the_material_of_the_replica_that_wrote_first() {
+        let expired = secret(&issued(years_ago(2)));
+        for (stored, write, method) in
+            [(None, POST, Method::POST), (Some(expired), PUT, Method::PUT)]
+        {
+            let server = FakeApiserver::default();
+            if let Some(stored) = stored {
+                server.put(SECRET, stored);
+            }
+            let winner = issued(now());
+            let theirs = secret(&winner);
+            server.before(method, move |objects| {
+                objects.put(SECRET, theirs.clone());
+            });
 
-        let material = store(&server).ensure(&names(), now()).await.expect("reads");
+            let material = store(&server).ensure(&names(), now()).await.expect("reads");
 
-        assert_eq!(material.ca_bundle(), winner.ca_bundle());
-        assert_eq!(server.requests(), [GET, POST, GET]);
+            assert_eq!(material.ca_bundle(), winner.ca_bundle());
+            assert_eq!(server.requests(), [GET, write, GET]);
+        }
     }
 
     #[tokio::test]
@@ -341,22 +349,6 @@ mod tests {
         assert_eq!(written["data"]["notes"], "aGVsbG8=");
         assert_eq!(written["type"], "Opaque");
         assert_eq!(written["metadata"]["annotations"]["team"], "storage");
-    }
-
-    #[tokio::test]
-    async fn takes_the_material_of_the_replica_that_replaced_first() {
-        let server = FakeApiserver::default();
-        server.put(SECRET, secret(&issued(years_ago(2))));
-        let winner = issued(now());
-        let theirs = secret(&winner);
-        server.before(Method::PUT, move |objects| {
-            objects.put(SECRET, theirs.clone());
-        });
-
-        let material = store(&server).ensure(&names(), now()).await.expect("reads");
-
-        assert_eq!(material.ca_bundle(), winner.ca_bundle());
-        assert_eq!(server.requests(), [GET, PUT, GET]);
     }
 
     #[tokio::test]

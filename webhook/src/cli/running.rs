@@ -57,27 +57,6 @@ pub(super) struct Running {
     url: String,
 }
 
-/// Tells, once, that a server is ready.
-pub(super) struct Announcer {
-    service: Service,
-    line: oneshot::Sender<String>,
-    url: String,
-    admin: String,
-}
-
-impl Announcer {
-    /// Makes the server ready in the eyes of probes, and of whoever started it:
-    /// by the first line on standard output.
-    pub(super) fn announce(self, ca: Option<&Path>) {
-        let Self { service, line, url, admin } = self;
-        service.set_trusted();
-        let announcement = json!({"event": "serving", "url": url, "admin": admin, "ca": ca});
-        if line.send(announcement.to_string()).is_err() {
-            tracing::error!("the audit log ended before the server was ready");
-        }
-    }
-}
-
 impl Running {
     /// Binds, and serves from now on; whether it can judge yet, and whether the
     /// apiserver trusts it, is told by the announcer.
@@ -170,6 +149,27 @@ impl Running {
             tracing::error!("the last audit records could not be written");
         }
         Ok(ended?)
+    }
+}
+
+/// Tells, once, that a server is ready.
+pub(super) struct Announcer {
+    service: Service,
+    line: oneshot::Sender<String>,
+    url: String,
+    admin: String,
+}
+
+impl Announcer {
+    /// Makes the server ready in the eyes of probes, and of whoever started it:
+    /// by the first line on standard output.
+    pub(super) fn announce(self, ca: Option<&Path>) {
+        let Self { service, line, url, admin } = self;
+        service.set_trusted();
+        let announcement = json!({"event": "serving", "url": url, "admin": admin, "ca": ca});
+        if line.send(announcement.to_string()).is_err() {
+            tracing::error!("the audit log ended before the server was ready");
+        }
     }
 }
 

@@ -1,0 +1,154 @@
+//! The tables a snapshot is made of: persistent maps, cheap to clone.
+
+use std::sync::Arc;
+
+use imbl::HashMap;
+
+use crate::{
+    cluster::{Lookup, NotSynced},
+    facts::{Object, Scope},
+    text::Text,
+};
+
+/// Objects of one kind, by namespace and name.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    synced: bool,
+    objects: ByName<ByName<Arc<T>>>,
+}
+
+impl<T> Table<T> {
+    pub(super) fn synced() -> Self {
+        Self { synced: true, objects: HashMap::new() }
+    }
+
+    /// Whether the objects have been read.
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Lookup<Arc<T>> {
+        match self.objects.get(namespace).and_then(|objects| objects.get(name)) {
+            Some(object) => Lookup::Found(Arc::clone(object)),
+            None if self.synced => Lookup::Missing,
+            None => Lookup::NotSynced,
+        }
+    }
+
+    /// All objects of a namespace, in the order of their names.
+    pub(super) fn all(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.objects.get(namespace).map(by_name).unwrap_or_default()
+    }
+
+    /// An enumeration is only worth something when nothing is left to read.
+    pub(super) fn enumerated<U>(
+        &self,
+        objects: impl FnOnce() -> Vec<U>,
+    ) -> Result<Vec<U>, NotSynced> {
+        if self.synced { Ok(objects()) } else { Err(NotSynced) }
+    }
+
+    pub(super) fn insert(&mut self, key: &ObjectKey, object: Arc<T>) {
+        self.objects.entry(key.namespace.clone()).or_default().insert(key.name.clone(), object);
+    }
+
+    pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Arc<T>> {
+        let objects = self.objects.get_mut(&*key.namespace)?;
+        let removed = objects.remove(&*key.name);
+        if objects.is_empty() {
+            self.objects.remove(&*key.namespace);
+        }
+        removed
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.objects.values().map(HashMap::len).sum()
+    }
+}
+
+impl<T> Clone for Table<T> {
+    fn clone(&self) -> Self {
+        Self { synced: self.synced, objects: self.objects.clone() }
+    }
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { synced: false, objects: HashMap::new() }
+    }
+}
+
+/// Objects of one kind by something other than their name. Several may share
+/// a key: a class has thousands of volumes.
+#[derive(Debug)]
+pub(super) struct Index<T>(ByName<ByName<ByName<Arc<T>>>>);
+
+impl<T> Index<T> {
+    pub(super) fn get(&self, namespace: &str, key: &str) -> Vec<Arc<T>> {
+        let objects = self.0.get(namespace).and_then(|keys| keys.get(key));
+        objects.map(by_name).unwrap_or_default()
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        object: &ObjectKey,
+        value: &Arc<T>,
+    ) {
+        let keys = self.0.entry(Text::from(namespace).to_shared()).or_default();
+        let objects = keys.entry(Text::from(key).to_shared()).or_default();
+        objects.insert(object.name.clone(), Arc::clone(value));
+    }
+
+    pub(super) fn remove(&mut self, namespace: &str, key: &str, object: &ObjectKey) {
+        let Some(keys) = self.0.get_mut(namespace) else { return };
+        if let Some(objects) = keys.get_mut(key) {
+            objects.remove(&*object.name);
+            if objects.is_empty() {
+                keys.remove(key);
+            }
+        }
+        if keys.is_empty() {
+            self.0.remove(namespace);
+        }
+    }
+}
+
+impl<T> Clone for Index<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+/// Where an object is held; cluster-scoped ones under no namespace, whatever
+/// they say.
+pub(super) struct ObjectKey {
+    pub(super) namespace: Text<'static>,
+    name: Text<'static>,
+}
+
+impl ObjectKey {
+    pub(super) fn of(object: &Object<'static>) -> Self {
+        let metadata = object.metadata();
+        let namespace = match object.kind().scope() {
+            Scope::Namespaced => metadata.namespace.clone().unwrap_or_default(),
+            Scope::Cluster => Text::default(),
+        };
+        Self { namespace, name: metadata.name.clone() }
+    }
+}
+
+type ByName<T> = HashMap<Text<'static>, T>;
+
+fn by_name<T>(objects: &ByName<Arc<T>>) -> Vec<Arc<T>> {
+    let mut objects: Vec<_> = objects.iter().collect();
+    objects.sort_by_key(|(name, _)| name.as_str());
+    objects.into_iter().map(|(_, object)| Arc::clone(object)).collect()
+}
