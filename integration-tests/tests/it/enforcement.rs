@@ -1,9 +1,12 @@
 //! What users and controllers of a real cluster can write, with the guard in
 //! the way.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use nfs_guard_integration_tests::{Harness, Kubectl, Ran, User};
+use nfs_guard_integration_tests::{
+    Harness, Kubectl, Ran, User,
+    wait::{Progress, wait_for},
+};
 use nfs_guard_policies::rules::RULES;
 use serde_json::{Value, json};
 
@@ -172,6 +175,7 @@ fn a_set_that_was_there_first_can_be_changed_but_not_made_worse() {
     kubectl.apply(&manifest.to_string()).expect_success();
     let label = &["label", "namespace", namespace.name(), "nfs-guard.io/critical=true"];
     cluster.kubectl(User::Operator).run(label).expect_success();
+    wait_until_critical(&kubectl);
 
     let template = &mut manifest["spec"]["template"];
     template["spec"]["containers"][0]["image"] = json!("db:2");
@@ -221,11 +225,6 @@ fn without_a_class_the_default_decides() {
     let ran = kubectl.apply(&claim("early", None).to_string()).expect_success();
     assert!(ran.stderr.contains("no class named and the cluster has no default"), "{ran}");
     annotate("=true");
-    // The apiserver fills in the class of a claim, and leaves a template alone.
-    // Its own view of the default is a cache too: the guard's answer for the set
-    // does not depend on it, so the set goes first.
-    let set = kubectl.apply(&set("db", None).to_string());
-    let claim = kubectl.apply(&claim("data", None).to_string());
     // The controller gives the early claim the class that is the default now, at
     // its next sync. Where that is denied the claim goes on waiting.
     let record = cluster.guard().wait_for_audit("the late class", |line| {
@@ -233,6 +232,9 @@ fn without_a_class_the_default_decides() {
             && line["name"] == "early"
             && line["operation"] == "UPDATE"
     });
+    // The apiserver fills in the class of a claim, and leaves a template alone.
+    let set = kubectl.apply(&set("db", None).to_string());
+    let claim = kubectl.apply(&claim("data", None).to_string());
     annotate("-");
     assert_eq!(record["decision"], "deny", "{record}");
     assert_eq!(record["user"], "system:serviceaccount:kube-system:persistent-volume-binder");
@@ -314,6 +316,17 @@ fn triple(group: &str, resource: &str, operation: &str) -> [String; 3] {
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
+}
+
+/// Waits until the guard's watch has told it of a namespace's new label.
+fn wait_until_critical(kubectl: &Kubectl) {
+    let probe = set("probe", Some("nfs-proxmox")).to_string();
+    wait_for("the guard to know the label", Duration::from_secs(10), || {
+        let ran = kubectl.feed(&["create", "--dry-run=server", "-f", "-"], &probe);
+        let seen = ran.stderr.contains(DENIED);
+        Ok(if seen { Progress::Done(()) } else { Progress::NotYet(ran.to_string()) })
+    })
+    .unwrap();
 }
 
 /// A static NFS volume for that namespace's test alone.
