@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub use when::{Probe, Value, When};
 
-use crate::backing::Kind;
+use crate::{backing::Kind, facts::FsGroupPolicy};
 
 /// The drivers an engine knows.
 #[derive(Debug)]
@@ -77,6 +77,14 @@ pub struct Driver {
     /// left to the API's default. A live object is the better source.
     #[serde(default)]
     pub fs_group_policy: Option<FsGroupPolicy>,
+    /// Filesystem type its volumes get when their class names none; absent
+    /// where they get none then.
+    #[serde(default)]
+    pub default_fs_type: Option<String>,
+    /// Whether the driver itself gives files to the pod's fsGroup
+    /// (`VOLUME_MOUNT_GROUP`, KEP-2317), so that the kubelet does not.
+    #[serde(default)]
+    pub takes_fs_group: bool,
     /// NFS version the driver mounts whatever the options say.
     #[serde(default)]
     pub version_fixed: Option<String>,
@@ -102,18 +110,6 @@ pub struct Case {
     pub when: When,
     /// What it is when the condition holds.
     pub backing: Kind,
-}
-
-/// `CSIDriver.spec.fsGroupPolicy` (KEP-1682).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum FsGroupPolicy {
-    /// The kubelet changes ownership whatever the volume.
-    File,
-    /// The kubelet never does.
-    None,
-    /// The API's default: only for ReadWriteOnce volumes with a filesystem type.
-    #[serde(rename = "ReadWriteOnceWithFSType")]
-    ReadWriteOnceWithFsType,
 }
 
 /// A regular expression that must match a whole name, in any case.

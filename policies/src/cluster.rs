@@ -1,9 +1,9 @@
 //! What the engine may ask about the objects around a subject.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 use crate::facts::{
-    Claim, Kind, Namespace, PersistentVolume, StorageClass, Workload, WorkloadKind,
+    Claim, CsiDriver, Kind, Namespace, PersistentVolume, StorageClass, Workload, WorkloadKind,
 };
 
 /// The cluster around a subject. Implementations answer from memory, at once:
@@ -16,11 +16,24 @@ pub trait Cluster {
     /// A claim by namespace and name.
     fn claim(&self, namespace: &str, name: &str) -> Lookup<Arc<Claim<'static>>>;
 
+    /// The claims of a namespace called `prefix` and one of those numbers, in
+    /// that order. Names that are guessed, many of which will not be there:
+    /// nobody looks further for them than memory.
+    fn numbered_claims(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Result<Vec<Arc<Claim<'static>>>, NotSynced>;
+
     /// A volume by name.
     fn volume(&self, name: &str) -> Lookup<Arc<PersistentVolume<'static>>>;
 
     /// A storage class by name.
     fn class(&self, name: &str) -> Lookup<Arc<StorageClass<'static>>>;
+
+    /// A CSI driver by name.
+    fn csi_driver(&self, name: &str) -> Lookup<Arc<CsiDriver<'static>>>;
 
     /// A workload by kind, namespace and name.
     fn workload(

@@ -99,6 +99,8 @@ impl Default for Critical {
 pub struct Rules {
     /// No critical workload on NFS.
     pub critical_on_nfs: CriticalOnNfs,
+    /// No walk over every file of a volume at each mount.
+    pub fs_group_change_policy: FsGroupChangePolicy,
 }
 
 /// Settings of the rule `critical-on-nfs`.
@@ -117,6 +119,48 @@ impl Default for CriticalOnNfs {
     fn default() -> Self {
         Self { mode: Mode::Enforce, on_unknown: OnUnknown::Warn, forbid: vec![Forbidden::Nfs] }
     }
+}
+
+/// Settings of the rule `fs-group-change-policy`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct FsGroupChangePolicy {
+    /// What a missing policy leads to: `enforce` adds it, `warn` only says so.
+    pub mode: Mode,
+    /// The volumes for whose sake the policy is added.
+    pub scope: FsGroupScope,
+    /// The objects it is added to.
+    pub inject: Vec<Inject>,
+}
+
+impl Default for FsGroupChangePolicy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            scope: FsGroupScope::Persistent,
+            inject: vec![Inject::Pods, Inject::Templates],
+        }
+    }
+}
+
+/// The volumes for whose sake `fsGroupChangePolicy` is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FsGroupScope {
+    /// Every persistent volume on which it can matter.
+    Persistent,
+    /// Only those on NFS.
+    Nfs,
+}
+
+/// The objects `fsGroupChangePolicy` is added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Inject {
+    /// Pods, as they are created.
+    Pods,
+    /// The pod templates of workloads.
+    Templates,
 }
 
 /// What a rule's finding leads to.

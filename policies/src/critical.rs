@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    facts::{Metadata, Object},
+    facts::{Metadata, Object, WorkloadKind},
     policy::Policy,
     resolve::Resolver,
 };
@@ -15,7 +15,11 @@ pub enum Criticality {
     ObjectLabel(String),
     /// A label of the pods it makes.
     TemplateLabel(String),
+    /// A label of the jobs it makes.
+    JobLabel(String),
     /// The priority class of the pods it makes.
+    PodPriorityClass(String),
+    /// Its own priority class.
     PriorityClass(String),
     /// The name of its namespace.
     NamespaceName(String),
@@ -33,7 +37,11 @@ impl fmt::Display for Criticality {
         match self {
             Self::ObjectLabel(selector) => write!(f, "it has the label {selector}"),
             Self::TemplateLabel(selector) => write!(f, "its pods have the label {selector}"),
-            Self::PriorityClass(name) => write!(f, "its pods have the priority class {name}"),
+            Self::JobLabel(selector) => write!(f, "its jobs have the label {selector}"),
+            Self::PodPriorityClass(name) => {
+                write!(f, "its pods have the priority class {name}")
+            }
+            Self::PriorityClass(name) => write!(f, "it has the priority class {name}"),
             Self::NamespaceName(name) => write!(f, "namespace {name} is configured as critical"),
             Self::NamespaceLabel { namespace, selector } => {
                 write!(f, "namespace {namespace} has the label {selector}")
@@ -64,11 +72,17 @@ pub(crate) fn why(
         if let Some(selector) = by_label(&workload.template.metadata) {
             return Some(Criticality::TemplateLabel(selector));
         }
+        if let Some(selector) = workload.job_metadata.as_ref().and_then(by_label) {
+            return Some(Criticality::JobLabel(selector));
+        }
         let class = workload.template.spec.priority_class_name.as_deref();
         if let Some(class) =
             class.filter(|class| critical.priority_classes.iter().any(|glob| glob.matches(class)))
         {
-            return Some(Criticality::PriorityClass(class.into()));
+            return Some(match workload.kind {
+                WorkloadKind::Pod => Criticality::PriorityClass(class.into()),
+                _ => Criticality::PodPriorityClass(class.into()),
+            });
         }
     }
     if namespace.is_empty() {

@@ -1,111 +1,24 @@
 //! The one call every judgement is made by: of a request, a file, a cluster.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
 use crate::{
-    backing,
     cluster::{Cluster, Missed},
     config::{Mode, OnUnknown},
-    critical,
-    facts::Object,
+    critical::{self, Criticality},
+    facts::{Object, WorkloadKind},
+    finding::{Effect, Finding, Leniency, Wrong},
     policy::Policy,
     resolve::Resolver,
-    rules::{Case, Rule, Setting, Wrong},
-    text::Text,
-    verdict::{Effect, Finding, Leniency, SubjectName, Unjudged, Verdict},
+    rules::{Case, Found, Rule, Setting},
+    subject::{Change, Gate, Subject},
+    verdict::{Unjudged, Verdict},
 };
 
-/// A write under judgement.
-#[derive(Clone, Debug)]
-pub struct Subject<'a> {
-    /// What is written.
-    pub change: Change<'a>,
-    /// Namespace it is written to; empty for cluster-scoped kinds. The request
-    /// says so, an object may leave it out.
-    pub namespace: Text<'a>,
-    /// Name of the user who writes it; empty when nobody does, as in a file.
-    pub user: Text<'a>,
-}
-
-impl<'a> Subject<'a> {
-    /// The object as it will be.
-    #[must_use]
-    pub fn object(&self) -> &Object<'a> {
-        match &self.change {
-            Change::Create(object) | Change::Update { new: object, .. } => object,
-        }
-    }
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(&self) -> SubjectName {
-        SubjectName {
-            kind: self.object().kind(),
-            namespace: self.namespace.to_string(),
-            name: self.object().metadata().display_name().to_owned(),
-        }
-    }
-}
-
-/// What a write does.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack of its request")]
-pub enum Change<'a> {
-    /// A new object.
-    Create(Object<'a>),
-    /// Another state of an object.
-    Update {
-        /// As it will be.
-        new: Object<'a>,
-        /// As it was.
-        old: Object<'a>,
-    },
-}
-
-impl Change<'_> {
-    /// The operation it comes from.
-    #[must_use]
-    pub fn operation(&self) -> Operation {
-        match self {
-            Self::Create(_) => Operation::Create,
-            Self::Update { .. } => Operation::Update,
-        }
-    }
-
-    /// Whether it changes nothing that any rule reads: finalizers, status, or
-    /// anything else that facts leave out.
-    fn is_unread(&self) -> bool {
-        matches!(self, Self::Update { new, old } if new == old)
-    }
-}
-
-/// The operations of an admission review that make a subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Operation {
-    /// A new object.
-    Create,
-    /// Another state of an object.
-    Update,
-}
-
-impl Operation {
-    /// The name used in reviews and webhook rules.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+/// Annotation of a kubelet's image of a static pod.
+const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 /// A judgement, and what it had to do without.
 #[derive(Clone, Debug)]
@@ -135,16 +48,11 @@ pub fn decide(
     }
 
     let resolver = Resolver::new(cluster, &policy.catalogue);
-    let why = |object| critical::why(object, &subject.namespace, policy, &resolver);
-    let is_critical = why(subject.object());
-    // Who sheds the label in the change that adds NFS is judged all the same.
-    let was_critical = match &subject.change {
-        Change::Update { old, .. } if is_critical.is_none() => why(old),
-        _ => None,
+    let (critical, sheds_criticality) = match subject.gate {
+        // What can be mended is, whether critical or not.
+        Gate::Mutating => (None, false),
+        Gate::Validating | Gate::Inspection => criticality(subject, policy, &resolver),
     };
-    let sheds_criticality = was_critical.is_some();
-    let critical = is_critical.or(was_critical);
-
     let judge = |object| {
         let case =
             Case { subject, object, critical: critical.as_ref(), policy, resolver: &resolver, now };
@@ -153,7 +61,7 @@ pub fn decide(
     };
     let mut findings = judge(subject.object());
     let is_denied = |finding: &Finding| finding.effect == Effect::Deny;
-    if let Change::Update { old, new } = &subject.change
+    if let Change::Update { old, new, .. } = &subject.change
         && findings.iter().any(is_denied)
         && !moves_claim(old, new)
     {
@@ -161,12 +69,12 @@ pub fn decide(
     }
 
     // An update of nothing that rules read cannot add anything: what the caches
-    // know is told, and nothing is waited for.
-    let unread = subject.change.is_unread();
-    let is_known = |finding: &Finding| finding.resolved.backing.kind() != backing::Kind::Unknown;
+    // know is told, and nothing is waited for. What is to be mended may lie in
+    // parts that facts leave out.
+    let unread = subject.gate != Gate::Mutating && subject.change.is_unread();
     let settled = unread
         || matches!(subject.change, Change::Create(_))
-            && findings.iter().any(|finding| is_denied(finding) && is_known(finding));
+            && findings.iter().any(|finding| is_denied(finding) && !finding.wrong.is_unknown());
     let missed = if unread { Missed::default() } else { resolver.into_missed() };
     let verdict =
         Verdict { subject: subject.name(), unjudged: None, critical, sheds_criticality, findings };
@@ -181,13 +89,36 @@ fn unjudged(subject: &Subject<'_>, policy: &Policy) -> Option<Unjudged> {
     {
         return Some(Unjudged::BeingDeleted);
     }
+    if let Object::Workload(workload) = subject.object()
+        && workload.kind == WorkloadKind::Pod
+        && workload.metadata.annotations.get(MIRROR_POD).is_some()
+    {
+        return Some(Unjudged::MirrorPod);
+    }
     let mut excluded = policy.excluded_namespaces.iter();
     excluded.any(|glob| glob.matches(&subject.namespace)).then_some(Unjudged::ExcludedNamespace)
 }
 
+/// Why the subject is critical, and whether the write takes that away. Who sheds
+/// the label in the change that adds NFS is judged all the same.
+fn criticality(
+    subject: &Subject<'_>,
+    policy: &Policy,
+    resolver: &Resolver<'_>,
+) -> (Option<Criticality>, bool) {
+    let why = |object| critical::why(object, &subject.namespace, policy, resolver);
+    let is_critical = why(subject.object());
+    let was_critical = match &subject.change {
+        Change::Update { old, .. } if is_critical.is_none() => why(old),
+        _ => None,
+    };
+    let sheds_criticality = was_critical.is_some();
+    (is_critical.or(was_critical), sheds_criticality)
+}
+
 /// What a rule finds wrong, and what that leads to: the rule's mode, milder
-/// where it rests on something unknown, and a warning where a denial would do
-/// harm.
+/// where it rests on something unknown, no more than is due to what is wrong,
+/// and a warning where a denial would do harm.
 fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
     let Setting { mode, on_unknown } = rule.setting(&case.policy.settings);
     let mode = match mode {
@@ -201,15 +132,19 @@ fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
         OnUnknown::Warn => Effect::Warn,
         OnUnknown::Deny => Effect::Deny,
     };
-    let wrongs = rule.judge(case).into_iter();
-    let findings = wrongs.map(|Wrong { volume, field, resolved, passing_classes, leniency }| {
-        let effect = match resolved.backing.kind() {
-            backing::Kind::Unknown => mode.min(on_unknown),
-            _ => mode,
-        };
+    let found = rule.judge(case).into_iter();
+    let findings = found.map(|Found { field, wrong, leniency }| {
+        let effect = mode.min(match &wrong {
+            Wrong::Storage { .. } if wrong.is_unknown() => on_unknown,
+            Wrong::Storage { .. } => Effect::Deny,
+            Wrong::OwnerChangedAtEveryMount { .. } if case.subject.gate == Gate::Mutating => {
+                Effect::Patch
+            }
+            Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => Effect::Warn,
+        });
         let leniency = leniency.filter(|_| effect == Effect::Deny);
         let effect = if leniency.is_some() { Effect::Warn } else { effect };
-        Finding { rule: rule.name(), effect, leniency, volume, field, resolved, passing_classes }
+        Finding { rule: rule.name(), effect, leniency, field, wrong }
     });
     findings.collect()
 }
@@ -228,14 +163,16 @@ fn moves_claim(old: &Object<'_>, new: &Object<'_>) -> bool {
 
 /// Denying an update over what the object has had all along would only keep
 /// its owner from mending anything else about it.
-fn forgive_what_is_not_new(findings: &mut [Finding], before: &[Finding]) {
+fn forgive_what_is_not_new<'f>(findings: &mut [Finding], before: &'f [Finding]) {
     let mut by_volume: HashMap<_, Vec<_>> = HashMap::new();
+    let volume = |finding: &'f Finding| finding.wrong.volume().map(|(volume, _)| volume);
     for old in before {
-        by_volume.entry((old.rule, &*old.volume)).or_default().push(old);
+        by_volume.entry((old.rule, volume(old))).or_default().push(old);
     }
     for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Deny) {
-        let old = by_volume.get(&(finding.rule, &*finding.volume));
-        if old.into_iter().flatten().any(|old| old.is_as_wrong_as(finding)) {
+        let of = finding.wrong.volume().map(|(volume, _)| volume);
+        let old = by_volume.get(&(finding.rule, of));
+        if old.into_iter().flatten().any(|old| finding.wrong.is_as(&old.wrong)) {
             finding.effect = Effect::Warn;
             finding.leniency = Some(Leniency::NotNew);
         }

@@ -6,23 +6,29 @@
 
 mod claim;
 mod class;
+mod csi_driver;
 mod kind;
 mod metadata;
 mod object;
 mod persistent_volume;
+mod pod;
 mod workload;
 
 pub use claim::{AccessMode, Claim, ClaimSpec, ClassReference, VolumeMode};
 pub use class::StorageClass;
-pub use kind::{Kind, Scope};
+pub use csi_driver::{CsiDriver, CsiDriverSpec, FsGroupPolicy};
+pub use kind::{Kind, Scope, WorkloadKind};
 pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};
 pub use persistent_volume::{
-    ClaimRef, CsiSource, NfsSource, PersistentVolume, PersistentVolumeSource, PersistentVolumeSpec,
+    ClaimRef, CsiSource, FlexSource, NfsSource, PersistentVolume, PersistentVolumeSource,
+    PersistentVolumeSpec,
 };
-pub use workload::{
-    ClaimTemplate, PodSpec, PodTemplate, PodVolume, PodVolumeSource, Workload, WorkloadKind,
+pub use pod::{
+    ClaimSource, ClaimTemplate, PodOs, PodSecurityContext, PodSpec, PodTemplate, PodVolume,
+    PodVolumeSource,
 };
+pub use workload::Workload;
 
 use serde::{Deserialize, Deserializer};
 

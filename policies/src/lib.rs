@@ -12,6 +12,7 @@ pub mod config;
 mod critical;
 mod decide;
 pub mod facts;
+mod finding;
 pub mod glob;
 pub mod in_tree;
 mod policy;
@@ -19,18 +20,21 @@ mod resolve;
 pub mod rules;
 pub mod selector;
 mod snapshot;
+mod subject;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod texts;
 mod verdict;
 
 pub use cluster::{Cluster, Key, Lookup, Missed, NotSynced};
 pub use config::GuardConfig;
 pub use critical::Criticality;
-pub use decide::{Change, Operation, Outcome, Subject, decide};
+pub use decide::{Outcome, decide};
+pub use finding::{Amendment, Effect, Finding, Leniency, Wrong};
 pub use policy::{Policy, RuleList};
-pub use resolve::{Resolver, Volume};
+pub use resolve::{Place, Resolver, Volume};
 pub use snapshot::Snapshot;
-pub use verdict::{
-    Denial, Effect, Finding, Leniency, MOST_TOLD, SubjectName, Unjudged, Verdict, WARNING_LENGTH,
-};
+pub use subject::{Change, Gate, Operation, Subject};
+pub use texts::Texts;
+pub use verdict::{Denial, MOST_TOLD, SubjectName, Unjudged, Verdict, WARNING_LENGTH};

@@ -3,20 +3,22 @@
 //! The order of authority is Kubernetes' own: the pod's volume source, then the
 //! claim, then the volume it is bound or promised to, then the class.
 
+mod claim;
+mod place;
+mod storage;
+
 use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use crate::{
-    backing::{Backing, Hop, Kind, Nfs, Resolved, Unknown},
-    catalogue::{Catalogue, Driver, Probe},
+    backing::{Hop, Resolved, Unknown},
+    catalogue::{Catalogue, Probe},
     cluster::{Cluster, Lookup, Missed, NotSynced},
-    facts::{
-        self, Claim, ClassReference, CsiSource, NfsSource, Object, PersistentVolume,
-        PersistentVolumeSource, PodVolume, PodVolumeSource, StorageClass, StringMap, VolumeMode,
-        Workload,
-    },
+    facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload},
     in_tree::{self, InTree},
-    text::Text,
 };
+
+pub use place::Place;
+use storage::{Mount, Storage};
 
 /// Finds out what volumes end up on, and keeps account of what it would have
 /// needed to know.
@@ -32,11 +34,13 @@ pub struct Volume<'s> {
     /// Its name: of the template, the pod's volume, or the claim.
     pub name: &'s str,
     /// Where in the subject it is written.
-    pub field: String,
+    pub place: Place,
     /// What it ends up on.
     pub resolved: Resolved,
     /// The claim that asks for it, where the subject holds it.
     pub claim: Option<&'s Claim<'s>>,
+    /// How the kubelet mounts it.
+    mount: Mount,
 }
 
 impl<'c> Resolver<'c> {
@@ -54,44 +58,21 @@ impl<'c> Resolver<'c> {
         match object {
             Object::Workload(workload) => self.workload(namespace, workload),
             Object::Claim(claim) => vec![self.own_claim(namespace, claim)],
-            Object::Volume(_) | Object::Class(_) | Object::Namespace(_) => Vec::new(),
+            Object::Volume(_) | Object::Class(_) | Object::CsiDriver(_) | Object::Namespace(_) => {
+                Vec::new()
+            }
         }
     }
 
-    /// The classes of the cluster that would put this claim on storage that
-    /// `passes`, by name.
-    #[must_use]
-    pub fn classes_for(&self, claim: &Claim<'_>, passes: impl Fn(Kind) -> bool) -> Vec<String> {
-        let Ok(classes) = self.classes() else { return Vec::new() };
-        let fits =
-            classes.iter().filter(|class| passes(self.class(class, claim, &mut Vec::new()).kind()));
-        fits.map(|class| class.metadata.name.to_string()).collect()
-    }
-
     /// A namespace's labels; none when there is no such namespace.
-    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<facts::Namespace<'static>>> {
+    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Namespace<'static>>> {
         self.found(facts::Kind::Namespace, "", name, self.cluster.namespace(name)).ok().flatten()
     }
 
-    /// Whether a volume of that name is promised to that claim.
-    pub(crate) fn promised(&self, volume: &str, namespace: &str, claim: &Claim<'_>) -> bool {
-        let volume = self.found(facts::Kind::Volume, "", volume, self.cluster.volume(volume));
-        let uid = claim.metadata.uid.as_deref();
-        matches!(volume, Ok(Some(volume)) if volume.names_claim(namespace, &claim.metadata.name, uid))
-    }
-
     fn workload<'s>(&self, namespace: &str, workload: &'s Workload<'s>) -> Vec<Volume<'s>> {
-        let templates = workload.claim_templates.iter().enumerate().map(|(at, claim)| {
-            let name = &*claim.metadata.name;
-            let mut hops = vec![Hop::ClaimTemplate(name.into())];
-            let backing = self.claim(namespace, None, claim, &mut hops);
-            Volume {
-                name,
-                field: format!("spec.volumeClaimTemplates[{at}]"),
-                resolved: Resolved { hops, backing },
-                claim: Some(claim),
-            }
-        });
+        let templates = workload.claim_templates.iter().enumerate();
+        let templates =
+            templates.map(|(at, claim)| self.claim_template(namespace, workload, claim, at));
         let inline = workload.template.spec.volumes.iter().enumerate();
         // The controller replaces a pod's volume by the claim template of the
         // same name (`updateStorage` in `stateful_set_utils.go`).
@@ -99,9 +80,53 @@ impl<'c> Resolver<'c> {
             workload.claim_templates.iter().map(|claim| &*claim.metadata.name).collect();
         let inline = inline.filter(|(_, volume)| !replaced.contains(&*volume.name));
         let inline = inline.filter_map(|(at, volume)| {
-            self.pod_volume(namespace, volume, format!("spec.template.spec.volumes[{at}]"))
+            let place = Place::PodVolume { kind: workload.kind, at };
+            self.pod_volume(namespace, volume, place)
         });
         templates.chain(inline).collect()
+    }
+
+    /// The claims of a template: those to come, and those that are there already
+    /// under the names the set will use, which it takes as they are
+    /// (`createPersistentVolumeClaims` in `stateful_pod_control.go`). The worst
+    /// counts.
+    fn claim_template<'s>(
+        &self,
+        namespace: &str,
+        set: &Workload<'_>,
+        template: &'s Claim<'s>,
+        at: usize,
+    ) -> Volume<'s> {
+        let name = &*template.metadata.name;
+        let own = Hop::ClaimTemplate(name.into());
+        let mut hops = vec![own.clone()];
+        let storage = self.claim(namespace, None, template, &mut hops);
+        let existing = self.existing_claims(namespace, name, set).into_iter().map(|claim| {
+            let name = &*claim.metadata.name;
+            let mut hops = vec![own.clone(), Hop::Claim(name.into())];
+            let storage = self.claim(namespace, Some(name), &claim, &mut hops);
+            (hops, storage)
+        });
+        let (hops, storage) =
+            storage::worst(existing.chain([(hops, storage)])).expect("the template itself is one");
+        Volume {
+            name,
+            place: Place::ClaimTemplate(at),
+            resolved: Resolved { hops, backing: storage.backing },
+            claim: Some(template),
+            mount: storage.mount,
+        }
+    }
+
+    fn existing_claims(
+        &self,
+        namespace: &str,
+        template: &str,
+        set: &Workload<'_>,
+    ) -> Vec<Arc<Claim<'static>>> {
+        let prefix = format!("{template}-{}-", set.metadata.name);
+        let claims = self.cluster.numbered_claims(namespace, &prefix, set.ordinals.clone());
+        self.enumerated(facts::Kind::Claim, claims).unwrap_or_default()
     }
 
     /// `None` for a volume that does not outlive the pod.
@@ -109,232 +134,55 @@ impl<'c> Resolver<'c> {
         &self,
         namespace: &str,
         volume: &'s PodVolume<'s>,
-        field: String,
+        place: Place,
     ) -> Option<Volume<'s>> {
         let mut hops = vec![Hop::PodVolume(volume.name.to_string())];
         let mut own_claim = None;
-        let backing = match &volume.source {
-            None => Backing::Unknown(Unknown::NoSource),
-            Some(PodVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &[], &mut hops),
-            Some(PodVolumeSource::Csi(csi)) => self.csi(csi, &Probe::default(), &[], &mut hops),
+        let mut read_only = false;
+        let storage = match &volume.source {
+            None => Unknown::NoSource.into(),
+            Some(PodVolumeSource::Nfs(nfs)) => storage::in_tree_nfs(nfs, &[], &mut hops),
+            Some(PodVolumeSource::Csi(csi)) => {
+                read_only = csi.read_only;
+                self.inline_csi(csi, &mut hops)
+            }
+            Some(PodVolumeSource::Flex(flex)) => {
+                read_only = flex.read_only;
+                self.flex(flex, &[], &mut hops)
+            }
             Some(PodVolumeSource::Ephemeral(claim)) => {
                 own_claim = Some(&**claim);
                 self.claim(namespace, None, claim, &mut hops)
             }
-            Some(PodVolumeSource::Claim(name)) => {
-                hops.push(Hop::Claim(name.to_string()));
-                self.claim_by_name(namespace, name, &mut hops)
+            Some(PodVolumeSource::Claim(claim)) => {
+                read_only = claim.read_only;
+                hops.push(Hop::Claim(claim.claim_name.to_string()));
+                self.claim_by_name(namespace, &claim.claim_name, &mut hops)
             }
             Some(PodVolumeSource::Other(source)) => match in_tree::find(source) {
                 Some(InTree::Ephemeral) => return None,
-                known => in_tree_source(known, source, &mut hops),
+                known => self.in_tree(known, source, &Probe::default(), &mut hops),
             },
         };
-        let resolved = Resolved { hops, backing };
-        Some(Volume { name: &volume.name, field, resolved, claim: own_claim })
+        let Storage { backing, mount } = storage;
+        Some(Volume {
+            name: &volume.name,
+            place,
+            resolved: Resolved { hops, backing },
+            claim: own_claim,
+            mount: if read_only { Mount::KeepsOwner } else { mount },
+        })
     }
 
     fn own_claim<'s>(&self, namespace: &str, claim: &'s Claim<'s>) -> Volume<'s> {
         let name = claim.metadata.display_name();
         let mut hops = vec![Hop::Claim(name.into())];
-        let backing = self.claim(namespace, Some(name), claim, &mut hops);
-        let field = if claim.volume_name().is_some() { "volumeName" } else { "storageClassName" };
-        Volume {
-            name,
-            field: format!("spec.{field}"),
-            resolved: Resolved { hops, backing },
-            claim: Some(claim),
-        }
-    }
-
-    fn claim_by_name(&self, namespace: &str, name: &str, hops: &mut Vec<Hop>) -> Backing {
-        let claim = self.cluster.claim(namespace, name);
-        match self.found(facts::Kind::Claim, namespace, name, claim) {
-            Ok(Some(claim)) => self.claim(namespace, Some(name), &claim, hops),
-            Ok(None) => Backing::Unknown(Unknown::NoSuchClaim(name.into())),
-            Err(unknown) => Backing::Unknown(unknown),
-        }
-    }
-
-    /// `name` is absent for a template: no volume can be promised to a claim
-    /// that has no name yet.
-    fn claim(
-        &self,
-        namespace: &str,
-        name: Option<&str>,
-        claim: &Claim<'_>,
-        hops: &mut Vec<Hop>,
-    ) -> Backing {
-        if let Some(volume) = claim.volume_name() {
-            hops.push(Hop::Volume(volume.into()));
-            let volume_facts = self.cluster.volume(volume);
-            return match self.found(facts::Kind::Volume, "", volume, volume_facts) {
-                Ok(Some(volume)) => self.volume(&volume, hops),
-                Ok(None) => Backing::Unknown(Unknown::NoSuchVolume(volume.into())),
-                Err(unknown) => Backing::Unknown(unknown),
-            };
-        }
-        match name.map_or(Ok(Vec::new()), |name| self.promised_volumes(namespace, name, claim)) {
-            Ok(volumes) => {
-                self.worst_of(&volumes, hops).unwrap_or_else(|| self.claim_by_class(claim, hops))
-            }
-            Err(unknown) => Backing::Unknown(unknown),
-        }
-    }
-
-    /// The volumes whose claimRef names the claim: one of them is bound whatever
-    /// class it or the claim names (`FindMatchingVolume` in `pv_helpers.go`).
-    fn promised_volumes(
-        &self,
-        namespace: &str,
-        name: &str,
-        claim: &Claim<'_>,
-    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, Unknown> {
-        let volumes = self.cluster.volumes_claimed_by(namespace, name);
-        let mut volumes = self.enumerated(facts::Kind::Volume, volumes)?;
-        let uid = claim.metadata.uid.as_deref();
-        volumes.retain(|volume| {
-            let metadata = &volume.metadata;
-            metadata.deletion_timestamp.is_none() && volume.names_claim(namespace, name, uid)
-        });
-        Ok(volumes)
-    }
-
-    /// Which of several promised volumes will be bound depends on sizes and
-    /// modes; until it is, the worst of them counts.
-    fn worst_of(
-        &self,
-        volumes: &[Arc<PersistentVolume<'static>>],
-        hops: &mut Vec<Hop>,
-    ) -> Option<Backing> {
-        let candidates = volumes.iter().map(|volume| {
-            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
-            let backing = self.volume(volume, &mut way);
-            (way, backing)
-        });
-        let (way, backing) = candidates.min_by_key(|(_, backing)| match backing.kind() {
-            Kind::Nfs => 0,
-            Kind::Unknown => 1,
-            Kind::OtherNetworkFs => 2,
-            Kind::Block | Kind::Local => 3,
-        })?;
-        hops.extend(way);
-        Some(backing)
-    }
-
-    fn claim_by_class(&self, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Backing {
-        // A device handed over raw is no mount, whatever the driver. Of a volume
-        // that exists, its own mode counts: the kubelet mounts by that.
-        if claim.spec.volume_mode == VolumeMode::Block {
-            return Backing::Other(Kind::Block);
-        }
-        let (class, default) = match claim.class() {
-            ClassReference::Classless => return Backing::Unknown(Unknown::Classless),
-            ClassReference::Default => (self.default_class(), true),
-            ClassReference::Named(name) => {
-                let found = self.found(facts::Kind::Class, "", name, self.cluster.class(name));
-                if let Ok(None) = found {
-                    hops.push(Hop::Class { name: name.into(), default: false });
-                    return Backing::Unknown(Unknown::NoSuchClass(name.into()));
-                }
-                (found, false)
-            }
+        let Storage { backing, mount } = self.claim(namespace, Some(name), claim, &mut hops);
+        let place = match claim.volume_name() {
+            Some(_) => Place::ClaimVolume,
+            None => Place::ClaimClass,
         };
-        match class {
-            Ok(Some(class)) => {
-                hops.push(Hop::Class { name: class.metadata.name.to_string(), default });
-                self.class(&class, claim, hops)
-            }
-            Ok(None) => Backing::Unknown(Unknown::NoDefaultClass),
-            Err(unknown) => Backing::Unknown(unknown),
-        }
-    }
-
-    /// The default class: the newest of those annotated so, ties by name
-    /// (`GetDefaultClass` in `pkg/volume/util/storageclass.go`).
-    fn default_class(&self) -> Result<Option<Arc<StorageClass<'static>>>, Unknown> {
-        let classes = self.classes()?;
-        Ok(classes.into_iter().filter(|class| class.is_default()).min_by(|a, b| {
-            let newest = b.metadata.creation_timestamp.cmp(&a.metadata.creation_timestamp);
-            newest.then_with(|| a.metadata.name.cmp(&b.metadata.name))
-        }))
-    }
-
-    fn class(&self, class: &StorageClass<'_>, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Backing {
-        hops.push(Hop::Provisioner(class.provisioner.to_string()));
-        if class.provisioner == *"kubernetes.io/no-provisioner" {
-            return Backing::Unknown(Unknown::StaticClass(class.metadata.name.to_string()));
-        }
-        let probe = Probe {
-            parameters: Some(&class.parameters),
-            claim_annotations: Some(&claim.metadata.annotations),
-            access_modes: &claim.spec.access_modes,
-            volume_mode: claim.spec.volume_mode,
-            ..Probe::default()
-        };
-        self.driver(&class.provisioner, &probe, &class.parameters, &class.mount_options)
-    }
-
-    fn volume(&self, volume: &PersistentVolume<'_>, hops: &mut Vec<Hop>) -> Backing {
-        let spec = &volume.spec;
-        if spec.volume_mode == VolumeMode::Block {
-            return Backing::Other(Kind::Block);
-        }
-        match &spec.source {
-            None => Backing::Unknown(Unknown::NoSource),
-            Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
-            Some(PersistentVolumeSource::InTree(source)) => {
-                in_tree_source(in_tree::find(source), source, hops)
-            }
-            Some(PersistentVolumeSource::Csi(csi)) => {
-                let probe = Probe {
-                    access_modes: &spec.access_modes,
-                    volume_mode: spec.volume_mode,
-                    ..Probe::default()
-                };
-                self.csi(csi, &probe, &spec.mount_options, hops)
-            }
-        }
-    }
-
-    fn csi(
-        &self,
-        csi: &CsiSource<'_>,
-        around: &Probe<'_>,
-        mount_options: &[Text<'_>],
-        hops: &mut Vec<Hop>,
-    ) -> Backing {
-        hops.push(Hop::Driver(csi.driver.to_string()));
-        let probe = Probe {
-            attributes: Some(&csi.volume_attributes),
-            fs_type: csi.fs_type.as_deref(),
-            volume_handle: csi.volume_handle.as_deref(),
-            ..*around
-        };
-        self.driver(&csi.driver, &probe, &csi.volume_attributes, mount_options)
-    }
-
-    /// What the catalogue says; `told` is where an NFS driver would be told
-    /// its server and share.
-    fn driver(
-        &self,
-        name: &str,
-        probe: &Probe<'_>,
-        told: &StringMap<'_>,
-        mount_options: &[Text<'_>],
-    ) -> Backing {
-        let Some(driver) = self.catalogue.find(name) else {
-            return Backing::Unknown(Unknown::Driver(name.into()));
-        };
-        match driver.judge(probe) {
-            Kind::Nfs => Backing::Nfs(driver_nfs(driver, told, mount_options)),
-            Kind::Unknown => Backing::Unknown(Unknown::Undecided(name.into())),
-            other => Backing::Other(other),
-        }
-    }
-
-    fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, Unknown> {
-        self.enumerated(facts::Kind::Class, self.cluster.classes())
+        Volume { name, place, resolved: Resolved { hops, backing }, claim: Some(claim), mount }
     }
 
     fn found<T>(
@@ -365,27 +213,5 @@ impl<'c> Resolver<'c> {
     fn not_synced(&self, kind: facts::Kind) -> Unknown {
         self.missed.borrow_mut().not_synced.insert(kind);
         Unknown::NotSynced(kind.resource())
-    }
-}
-
-fn driver_nfs(driver: &Driver, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
-    let options = mount_options.iter().map(Text::as_str);
-    let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
-    Nfs { version: driver.version_fixed.clone().or(nfs.version), ..nfs }
-}
-
-fn in_tree_nfs(nfs: &NfsSource<'_>, mount_options: &[Text<'_>], hops: &mut Vec<Hop>) -> Backing {
-    hops.push(Hop::Source("nfs".into()));
-    let options = mount_options.iter().map(Text::as_str);
-    Backing::Nfs(Nfs::new(Some(&nfs.server), Some(&nfs.path), options))
-}
-
-fn in_tree_source(known: Option<InTree>, source: &str, hops: &mut Vec<Hop>) -> Backing {
-    hops.push(Hop::Source(source.into()));
-    match known {
-        Some(InTree::Is(kind)) => Backing::Other(kind),
-        Some(InTree::Ephemeral | InTree::Undecided) | None => {
-            Backing::Unknown(Unknown::Source(source.into()))
-        }
     }
 }

@@ -1,29 +1,30 @@
 //! The rules, one file each; a rule's table of cases is where it is learned.
 
 mod critical_on_nfs;
+mod fs_group_change_policy;
 
 use std::fmt;
 
 use jiff::Timestamp;
 
 pub use critical_on_nfs::CriticalOnNfs;
+pub use fs_group_change_policy::FsGroupChangePolicy;
 
 use crate::{
-    backing::Resolved,
     config::{Mode, OnUnknown, Rules},
     critical::Criticality,
-    decide::{Operation, Subject},
     facts::{Kind, Object},
+    finding::{Leniency, Wrong},
     policy::{Policy, RuleList},
     resolve::Resolver,
-    verdict::Leniency,
+    subject::{Gate, Operation, Subject},
 };
 
 /// The label that makes an object, a pod template or a namespace critical.
 pub const CRITICAL_LABEL: &str = "nfs-guard.io/critical";
 
 /// Every rule there is.
-pub const RULES: RuleList = &[&CriticalOnNfs];
+pub const RULES: RuleList = &[&CriticalOnNfs, &FsGroupChangePolicy];
 
 /// One rule. It is asked about every subject it reads, and says what is wrong;
 /// what that leads to is decided in one place for all rules
@@ -32,19 +33,21 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// Its name, in configuration and output.
     fn name(&self) -> &'static str;
 
-    /// The writes it has to see; the chart's webhook rules are held to these.
-    fn reads(&self) -> &'static [Reads];
+    /// The writes it has to see at that gate; the chart's webhook rules are held
+    /// to these.
+    fn reads(&self, gate: Gate) -> &'static [Reads];
 
     /// How its findings are taken.
     fn setting(&self, settings: &Rules) -> Setting;
 
     /// What is wrong with one state of the subject.
-    fn judge(&self, case: &Case<'_>) -> Vec<Wrong>;
+    fn judge(&self, case: &Case<'_>) -> Vec<Found>;
 
     /// Whether that write is one it has to see.
     fn applies_to(&self, subject: &Subject<'_>) -> bool {
         let (kind, operation) = (subject.object().kind(), subject.change.operation());
-        self.reads().iter().any(|reads| reads.kind == kind && reads.operations.contains(&operation))
+        let mut reads = self.reads(subject.gate).iter();
+        reads.any(|reads| reads.kind == kind && reads.operations.contains(&operation))
     }
 }
 
@@ -57,17 +60,13 @@ pub struct Setting {
     pub on_unknown: OnUnknown,
 }
 
-/// One thing that is wrong with one volume of a subject.
+/// What a rule found in one state of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Name of the volume.
-    pub volume: String,
-    /// Where in the subject the volume is written.
+pub struct Found {
+    /// Where in the subject it is written.
     pub field: String,
-    /// What the volume ends up on, and the way there.
-    pub resolved: Resolved,
-    /// Classes of this cluster that would pass; absent where no class decides.
-    pub passing_classes: Option<Vec<String>>,
+    /// What is wrong.
+    pub wrong: Wrong,
     /// Why it must not be denied, if so.
     pub leniency: Option<Leniency>,
 }

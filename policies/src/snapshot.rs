@@ -2,15 +2,15 @@
 
 mod table;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use table::{Index, ObjectKey, Table};
 
 use crate::{
     cluster::{Cluster, Lookup, NotSynced},
     facts::{
-        Claim, Kind, Namespace, Object, PersistentVolume, PodVolumeSource, StorageClass, Workload,
-        WorkloadKind,
+        Claim, CsiDriver, Kind, Namespace, Object, PersistentVolume, PodVolumeSource, StorageClass,
+        Workload, WorkloadKind,
     },
     text::Text,
 };
@@ -28,7 +28,9 @@ pub struct Snapshot {
     volumes_by_claim: Index<PersistentVolume<'static>>,
     volumes_by_class: Index<PersistentVolume<'static>>,
     classes: Table<StorageClass<'static>>,
-    stateful_sets: Workloads,
+    csi_drivers: Table<CsiDriver<'static>>,
+    /// By kind, in the order of [`WorkloadKind::ALL`].
+    workloads: [Workloads; WorkloadKind::ALL.len()],
 }
 
 impl Snapshot {
@@ -49,6 +51,7 @@ impl Snapshot {
             Kind::Namespace => self.namespaces = Table::synced(),
             Kind::Claim => self.claims = Table::synced(),
             Kind::Class => self.classes = Table::synced(),
+            Kind::CsiDriver => self.csi_drivers = Table::synced(),
             Kind::Volume => {
                 self.volumes = Table::synced();
                 self.volumes_by_claim = Index::default();
@@ -72,6 +75,7 @@ impl Snapshot {
             Object::Namespace(object) => self.namespaces.insert(&key, Arc::new(object)),
             Object::Claim(object) => self.claims.insert(&key, Arc::new(object)),
             Object::Class(object) => self.classes.insert(&key, Arc::new(object)),
+            Object::CsiDriver(object) => self.csi_drivers.insert(&key, Arc::new(object)),
             Object::Volume(volume) => {
                 let volume = Arc::new(volume);
                 if let Some(claim) = &volume.spec.claim_ref {
@@ -98,6 +102,7 @@ impl Snapshot {
             Object::Namespace(_) => drop(self.namespaces.remove(&key)),
             Object::Claim(_) => drop(self.claims.remove(&key)),
             Object::Class(_) => drop(self.classes.remove(&key)),
+            Object::CsiDriver(_) => drop(self.csi_drivers.remove(&key)),
             Object::Volume(_) => {
                 if let Some(volume) = self.volumes.remove(&key) {
                     if let Some(claim) = &volume.spec.claim_ref {
@@ -125,6 +130,7 @@ impl Snapshot {
             Kind::Claim => self.claims.is_synced(),
             Kind::Volume => self.volumes.is_synced(),
             Kind::Class => self.classes.is_synced(),
+            Kind::CsiDriver => self.csi_drivers.is_synced(),
             Kind::Workload(kind) => self.workloads_of(kind).objects.is_synced(),
         }
     }
@@ -137,20 +143,17 @@ impl Snapshot {
             Kind::Claim => self.claims.len(),
             Kind::Volume => self.volumes.len(),
             Kind::Class => self.classes.len(),
+            Kind::CsiDriver => self.csi_drivers.len(),
             Kind::Workload(kind) => self.workloads_of(kind).objects.len(),
         }
     }
 
     fn workloads_of(&self, kind: WorkloadKind) -> &Workloads {
-        match kind {
-            WorkloadKind::StatefulSet => &self.stateful_sets,
-        }
+        &self.workloads[kind as usize]
     }
 
     fn workloads_mut(&mut self, kind: WorkloadKind) -> &mut Workloads {
-        match kind {
-            WorkloadKind::StatefulSet => &mut self.stateful_sets,
-        }
+        &mut self.workloads[kind as usize]
     }
 
     /// The workloads of every kind that `of` takes from one; only worth
@@ -175,12 +178,25 @@ impl Cluster for Snapshot {
         self.claims.get(namespace, name)
     }
 
+    fn numbered_claims(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Result<Vec<Arc<Claim<'static>>>, NotSynced> {
+        self.claims.enumerated(|| self.claims.numbered(namespace, prefix, numbers))
+    }
+
     fn volume(&self, name: &str) -> Lookup<Arc<PersistentVolume<'static>>> {
         self.volumes.get("", name)
     }
 
     fn class(&self, name: &str) -> Lookup<Arc<StorageClass<'static>>> {
         self.classes.get("", name)
+    }
+
+    fn csi_driver(&self, name: &str) -> Lookup<Arc<CsiDriver<'static>>> {
+        self.csi_drivers.get("", name)
     }
 
     fn workload(
@@ -226,7 +242,7 @@ impl Cluster for Snapshot {
 
 fn mounted_claims<'w>(workload: &'w Workload<'static>) -> impl Iterator<Item = &'w Text<'static>> {
     workload.template.spec.volumes.iter().filter_map(|volume| match &volume.source {
-        Some(PodVolumeSource::Claim(claim)) => Some(claim),
+        Some(PodVolumeSource::Claim(claim)) => Some(&claim.claim_name),
         _ => None,
     })
 }

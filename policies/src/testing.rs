@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    Change, Effect, GuardConfig, Outcome, Policy, Snapshot, Subject, decide,
-    facts::{Kind, Object},
+    Change, Effect, Gate, GuardConfig, Outcome, Policy, Snapshot, Subject, Texts, decide,
+    facts::{Kind, Object, WorkloadKind},
     text::{Reduce, Strings},
 };
 
@@ -27,11 +27,13 @@ pub(crate) fn cluster(manifests: &[Value]) -> Snapshot {
 
 /// The cluster of the incident: Vault's namespace is critical, NFS the default.
 pub(crate) fn incident() -> Vec<Value> {
+    let mut block = class("proxmox-lvm-encrypted", "csi.proxmox.sinextra.dev", false);
+    block["parameters"] = json!({"csi.storage.k8s.io/fstype": "ext4"});
     vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vault", "labels": {"nfs-guard.io/critical": "true"}}}),
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}}),
         class("nfs-proxmox", "nfs.csi.k8s.io", true),
-        class("proxmox-lvm-encrypted", "csi.proxmox.sinextra.dev", false),
+        block,
         json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "vault-old"}, "spec": {
             "storageClassName": "nfs-truenas",
             "csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": {"server": "192.168.1.127", "share": "/srv/nfs/vault"}},
@@ -68,16 +70,46 @@ pub(crate) fn set(templates: &[(&str, &str)], volumes: &Value) -> Value {
     }})
 }
 
+/// A pod called `vault-0` with those volumes.
+pub(crate) fn pod(volumes: &Value) -> Value {
+    wrapped(WorkloadKind::Pod, &json!({"volumes": volumes}))
+}
+
+/// An object of that kind called `vault-0` that is, or makes, a pod of that spec.
+pub(crate) fn wrapped(kind: WorkloadKind, spec: &Value) -> Value {
+    let template = json!({"metadata": {"labels": {"app": "vault"}}, "spec": spec});
+    let (version, spec) = match kind {
+        WorkloadKind::Pod => ("v1", spec.clone()),
+        WorkloadKind::ReplicationController => ("v1", json!({"template": template})),
+        WorkloadKind::Job => ("batch/v1", json!({"template": template})),
+        WorkloadKind::CronJob => {
+            ("batch/v1", json!({"jobTemplate": {"spec": {"template": template}}}))
+        }
+        WorkloadKind::StatefulSet
+        | WorkloadKind::Deployment
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet => ("apps/v1", json!({"template": template})),
+    };
+    let kind = Kind::Workload(kind).as_str();
+    json!({"apiVersion": version, "kind": kind, "metadata": {"name": "vault-0"}, "spec": spec})
+}
+
 pub(crate) struct Judge {
     pub(crate) cluster: Snapshot,
     pub(crate) policy: Policy,
     pub(crate) user: &'static str,
+    pub(crate) gate: Gate,
 }
 
 impl Judge {
     /// By the defaults, in the incident's cluster.
     pub(crate) fn incident() -> Self {
-        Self { cluster: cluster(&incident()), policy: Policy::default(), user: "developer" }
+        Self {
+            cluster: cluster(&incident()),
+            policy: Policy::default(),
+            user: "developer",
+            gate: Gate::Validating,
+        }
     }
 
     pub(crate) fn configured(mut self, config: Value) -> Self {
@@ -95,11 +127,14 @@ impl Judge {
     }
 
     pub(crate) fn update(&self, namespace: &str, old: &Value, new: &Value) -> Outcome {
-        self.decide(namespace, Change::Update { old: object(old), new: object(new) })
+        let (old_text, new_text) = (old.to_string(), new.to_string());
+        let texts = Texts { new: &new_text, old: &old_text };
+        self.decide(namespace, Change::Update { old: object(old), new: object(new), texts })
     }
 
     fn decide(&self, namespace: &str, change: Change<'_>) -> Outcome {
-        let subject = Subject { change, namespace: namespace.into(), user: self.user.into() };
+        let (namespace, user) = (namespace.into(), self.user.into());
+        let subject = Subject { gate: self.gate, change, namespace, user };
         decide(&subject, &self.cluster, &self.policy, Timestamp::UNIX_EPOCH)
     }
 }
@@ -108,6 +143,12 @@ impl Outcome {
     /// The effect, and the chain of every finding.
     pub(crate) fn told(&self) -> (Effect, Vec<String>) {
         let findings = self.verdict.findings.iter();
-        (self.verdict.effect(), findings.map(|finding| finding.resolved.to_string()).collect())
+        (
+            self.verdict.effect(),
+            findings
+                .filter_map(|finding| finding.wrong.volume())
+                .map(|(_, resolved)| resolved.to_string())
+                .collect(),
+        )
     }
 }

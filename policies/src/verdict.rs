@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::{
-    backing::{Backing, Kind, Resolved},
+    backing::{Kind, Resolved},
     critical::Criticality,
     facts,
+    finding::{Amendment, Effect, Finding, Wrong},
 };
 
 /// Length of a warning, in characters, beyond which the apiserver may cut it
@@ -61,96 +62,8 @@ pub enum Unjudged {
     BeingDeleted,
     /// Its namespace is excluded by configuration.
     ExcludedNamespace,
-}
-
-/// One thing a rule found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Name of the rule.
-    pub rule: &'static str,
-    /// What it leads to.
-    pub effect: Effect,
-    /// Why it leads to less than the rule's mode says, if so.
-    pub leniency: Option<Leniency>,
-    /// Name of the volume.
-    pub volume: String,
-    /// Where in the subject the volume is written.
-    pub field: String,
-    /// What the volume ends up on, and the way there.
-    pub resolved: Resolved,
-    /// Classes of this cluster that would pass; absent where no class decides,
-    /// or where nothing is denied.
-    pub passing_classes: Option<Vec<String>>,
-}
-
-impl Finding {
-    /// What is wrong, in one line.
-    #[must_use]
-    pub fn message(&self) -> String {
-        let Self { volume, resolved, leniency, .. } = self;
-        let mut message = match &resolved.backing {
-            Backing::Unknown(why) => format!("volume {volume}: backing unknown: {why}"),
-            backing => format!("volume {volume} ends up on {backing}"),
-        };
-        if let Some(leniency) = leniency {
-            let _ = write!(message, " ({})", leniency.as_str());
-        }
-        message
-    }
-
-    /// Whether `other`, a finding of the same rule on the same volume, is the
-    /// same wrong: the same kind of storage, or the same thing unknown of it.
-    pub(crate) fn is_as_wrong_as(&self, other: &Self) -> bool {
-        let (backing, before) = (&self.resolved.backing, &other.resolved.backing);
-        backing.kind() == before.kind() && (backing.kind() != Kind::Unknown || backing == before)
-    }
-}
-
-/// What a finding leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// Nothing beyond a record.
-    Allow,
-    /// A record only, by the rule's mode.
-    Audit,
-    /// A warning.
-    Warn,
-    /// A denial.
-    Deny,
-}
-
-impl Effect {
-    /// The name used in output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Audit => "audit",
-            Self::Warn => "warn",
-            Self::Deny => "deny",
-        }
-    }
-}
-
-/// Why a finding leads to less than its rule's mode says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leniency {
-    /// The object had it before this update.
-    NotNew,
-    /// The volume is promised to the claim already; a denial now would leave it
-    /// half-bound.
-    Binding,
-}
-
-impl Leniency {
-    /// The reason, as a part of a sentence.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotNew => "not new with this update",
-            Self::Binding => "already being bound",
-        }
-    }
+    /// It is a kubelet's image of a static pod, which runs whatever is said here.
+    MirrorPod,
 }
 
 /// A denial, as the apiserver hands it on.
@@ -181,6 +94,12 @@ impl Verdict {
         findings.chain(shed).max().unwrap_or(Effect::Allow)
     }
 
+    /// What is changed about the subject.
+    pub fn amendments(&self) -> impl Iterator<Item = &Amendment> {
+        let patched = self.findings.iter().filter(|finding| finding.effect == Effect::Patch);
+        patched.filter_map(|finding| finding.wrong.amendment())
+    }
+
     /// The warnings for whoever made the write, each no longer than
     /// [`WARNING_LENGTH`].
     #[must_use]
@@ -191,12 +110,13 @@ impl Verdict {
                 "nfs-guard: no longer critical after this change: was so because {critical}"
             )));
         }
-        let findings = self.findings.iter().filter(|finding| finding.effect == Effect::Warn);
+        let told = |finding: &&Finding| matches!(finding.effect, Effect::Warn | Effect::Patch);
+        let findings = self.findings.iter().filter(told);
         let shown = findings.clone().take(MOST_TOLD);
         warnings
             .extend(shown.map(|finding| clip(&format!("{}: {}", finding.rule, finding.message()))));
         if let Some(more @ 1..) = findings.count().checked_sub(MOST_TOLD) {
-            warnings.push(format!("nfs-guard: and {more} more volumes like these"));
+            warnings.push(format!("nfs-guard: and {more} more like these"));
         }
         warnings
     }
@@ -207,13 +127,15 @@ impl Verdict {
         let denied: Vec<_> =
             self.findings.iter().filter(|finding| finding.effect == Effect::Deny).collect();
         let rule = denied.first()?.rule;
-        let shown = denied.iter().take(MOST_TOLD);
-        let causes = shown.map(|finding| (finding.field.clone(), finding.resolved.to_string()));
+        let causes = denied.iter().take(MOST_TOLD).map(|finding| {
+            let message = finding.wrong.volume().map(|(_, resolved)| resolved.to_string());
+            (finding.field.clone(), message.unwrap_or_else(|| finding.message()))
+        });
         Some(Denial { message: self.denial_message(rule, &denied), causes: causes.collect() })
     }
 
     fn denial_message(&self, rule: &str, denied: &[&Finding]) -> String {
-        let on_nfs = denied.iter().all(|finding| finding.resolved.backing.kind() == Kind::Nfs);
+        let on_nfs = resolved(denied).all(|resolved| resolved.backing.kind() == Kind::Nfs);
         let storage = if on_nfs { "NFS" } else { "storage that is forbidden or not known" };
         let volumes = match (self.subject.kind, denied.len()) {
             (facts::Kind::Claim, _) => "ends".to_owned(),
@@ -222,8 +144,8 @@ impl Verdict {
         };
         let mut message =
             format!("{rule}: {} is critical, and {volumes} up on {storage}:\n", self.subject);
-        for finding in denied.iter().take(MOST_TOLD) {
-            let _ = writeln!(message, "  {}", finding.resolved);
+        for resolved in resolved(denied).take(MOST_TOLD) {
+            let _ = writeln!(message, "  {resolved}");
         }
         if let Some(more @ 1..) = denied.len().checked_sub(MOST_TOLD) {
             let _ = writeln!(message, "  and {more} more");
@@ -247,9 +169,16 @@ impl Verdict {
     }
 }
 
+fn resolved<'f>(findings: &[&'f Finding]) -> impl Iterator<Item = &'f Resolved> {
+    findings.iter().filter_map(|finding| finding.wrong.volume()).map(|(_, resolved)| resolved)
+}
+
 /// The classes that would pass for every finding that a class decides.
 fn classes_for_all(denied: &[&Finding]) -> Option<Vec<String>> {
-    let mut lists = denied.iter().filter_map(|finding| finding.passing_classes.as_ref());
+    let mut lists = denied.iter().filter_map(|finding| match &finding.wrong {
+        Wrong::Storage { passing_classes, .. } => passing_classes.as_ref(),
+        Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => None,
+    });
     let first = lists.next()?.clone();
     Some(lists.fold(first, |mut all, list| {
         all.retain(|class| list.contains(class));

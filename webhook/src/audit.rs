@@ -43,7 +43,9 @@ pub struct Record {
     namespace: String,
     /// Its name.
     name: String,
-    /// deny, warn, audit or allow.
+    /// mutating or validating: which of the guard's two webhooks it came to.
+    webhook: &'static str,
+    /// deny, patch, warn, audit or allow.
     decision: &'static str,
     /// Why the object is critical, if it is.
     critical: Option<String>,
@@ -60,7 +62,9 @@ impl Record {
     pub fn is_due(verdict: &Verdict) -> bool {
         let Verdict { subject: _, unjudged, critical, sheds_criticality: _, findings: _ } = verdict;
         match unjudged {
-            Some(Unjudged::BeingDeleted | Unjudged::ExcludedNamespace) => false,
+            Some(Unjudged::BeingDeleted | Unjudged::ExcludedNamespace | Unjudged::MirrorPod) => {
+                false
+            }
             None => critical.is_some() || verdict.effect() > Effect::Allow,
         }
     }
@@ -82,6 +86,7 @@ impl Record {
             kind: name.kind.as_str(),
             namespace: name.namespace.clone(),
             name: name.name.clone(),
+            webhook: subject.gate.as_str(),
             decision: verdict.effect().as_str(),
             critical: verdict.critical.as_ref().map(ToString::to_string),
             findings_omitted: verdict.findings.len().saturating_sub(MOST_FINDINGS),

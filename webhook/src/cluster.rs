@@ -19,7 +19,8 @@ pub use look_up::LookUp;
 use crate::fault::Fault;
 
 /// The kinds the caches hold.
-pub const CACHED: [Kind; 4] = [Kind::Namespace, Kind::Claim, Kind::Volume, Kind::Class];
+pub const CACHED: [Kind; 5] =
+    [Kind::Namespace, Kind::Claim, Kind::Volume, Kind::Class, Kind::CsiDriver];
 
 /// A cluster to judge in.
 #[derive(Clone, Debug)]

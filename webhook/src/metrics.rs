@@ -32,6 +32,7 @@ pub struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Review {
+    webhook: &'static str,
     kind: &'static str,
     operation: &'static str,
     decision: &'static str,
@@ -109,10 +110,11 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a decision.
     pub fn decided(&self, subject: &Subject<'_>, verdict: &Verdict, took: Duration) {
+        let webhook = subject.gate.as_str();
         let kind = verdict.subject.kind.as_str();
         let operation = subject.change.operation().as_str();
         let decision = verdict.effect().as_str();
-        self.reviews.get_or_create(&Review { kind, operation, decision }).inc();
+        self.reviews.get_or_create(&Review { webhook, kind, operation, decision }).inc();
         self.seconds.observe(took.as_secs_f64());
         for finding in &verdict.findings {
             let labels = Finding { rule: finding.rule, decision: finding.effect.as_str() };

@@ -1,7 +1,7 @@
 //! Findings as JSON: the same form in `check`, in the audit log and wherever
 //! else a machine reads them.
 
-use nfs_guard_policies::{Finding, Verdict, backing};
+use nfs_guard_policies::{Finding, Verdict, Wrong, backing};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 pub struct FindingReport {
     /// Name of the rule.
     pub rule: &'static str,
-    /// deny, warn, audit or allow.
+    /// deny, patch, warn, audit or allow.
     pub decision: &'static str,
     /// Kind of the object.
     pub kind: &'static str,
@@ -19,10 +19,10 @@ pub struct FindingReport {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Name of the volume.
-    pub volume: String,
+    /// Name of the volume it is about, if it is about one.
+    pub volume: Option<String>,
     /// What the volume ends up on.
-    pub backing: backing::Kind,
+    pub backing: Option<backing::Kind>,
     /// The way there, hop by hop.
     pub chain: Vec<String>,
     /// Why the object is critical, if it is.
@@ -33,6 +33,9 @@ pub struct FindingReport {
     pub field: String,
     /// What is wrong, in one line.
     pub message: String,
+    /// What a person reads first: the way to the storage, or else the message.
+    #[serde(skip)]
+    pub why: String,
     /// Where the object was read, if from a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -56,19 +59,25 @@ impl FindingReport {
 
     fn of(verdict: &Verdict, finding: &Finding) -> Self {
         let subject = &verdict.subject;
+        let volume = finding.wrong.volume();
+        let why = match &finding.wrong {
+            Wrong::Storage { resolved, .. } => resolved.to_string(),
+            Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => finding.message(),
+        };
         Self {
             rule: finding.rule,
             decision: finding.effect.as_str(),
             kind: subject.kind.as_str(),
             namespace: subject.namespace.clone(),
             name: subject.name.clone(),
-            volume: finding.volume.clone(),
-            backing: finding.resolved.backing.kind(),
-            chain: finding.resolved.chain().collect(),
+            volume: volume.map(|(name, _)| name.to_owned()),
+            backing: volume.map(|(_, resolved)| resolved.backing.kind()),
+            chain: volume.map(|(_, resolved)| resolved.chain().collect()).unwrap_or_default(),
             critical: verdict.critical.as_ref().map(ToString::to_string),
             exemption: None,
             field: finding.field.clone(),
             message: finding.message(),
+            why,
             source: None,
         }
     }

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
+use k8s_openapi::ByteString;
 use nfs_guard_policies::{
-    Change, MOST_TOLD, Subject, Verdict,
+    Amendment, Change, Finding, Gate, MOST_TOLD, Subject, Texts, Verdict,
     facts::{Kind, Object, Scope},
     text::Text,
 };
@@ -97,11 +99,12 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// What the request writes; `None` when it is nothing the engine judges.
+    /// What the request writes, as that gate sees it; `None` when it is nothing
+    /// the engine judges.
     ///
     /// # Errors
     /// [`Fault::Object`] when an object is not what the request says.
-    pub fn subject(&self) -> Result<Option<Subject<'a>>, Fault> {
+    pub fn subject(&self, gate: Gate) -> Result<Option<Subject<'a>>, Fault> {
         let Some(kind) = Kind::find(&self.kind.group, &self.kind.kind) else { return Ok(None) };
         if self.sub_resource.as_ref().is_some_and(|part| !part.is_empty()) {
             return Ok(None);
@@ -112,6 +115,7 @@ impl<'a> Request<'a> {
             "UPDATE" => Change::Update {
                 new: new()?,
                 old: self.object(kind, "oldObject", self.old_object)?,
+                texts: Texts { new: text(self.object), old: text(self.old_object) },
             },
             "DELETE" | "CONNECT" => return Ok(None),
             other => {
@@ -129,7 +133,7 @@ impl<'a> Request<'a> {
             }
             Scope::Cluster => Text::default(),
         };
-        Ok(Some(Subject { change, namespace, user: self.user_info.username.clone() }))
+        Ok(Some(Subject { gate, change, namespace, user: self.user_info.username.clone() }))
     }
 
     fn object(
@@ -138,7 +142,7 @@ impl<'a> Request<'a> {
         field: &'static str,
         object: Option<&'a RawValue>,
     ) -> Result<Object<'a>, Fault> {
-        let text = object.map_or("null", RawValue::get);
+        let text = text(object);
         Object::read(kind, &mut serde_json::Deserializer::from_str(text)).map_err(|_| {
             Fault::Object {
                 uid: self.uid.to_string(),
@@ -148,6 +152,10 @@ impl<'a> Request<'a> {
             }
         })
     }
+}
+
+fn text(object: Option<&RawValue>) -> &str {
+    object.map_or("null", RawValue::get)
 }
 
 /// The answer to a review.
@@ -166,6 +174,11 @@ struct Response {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
+    /// A JSON Patch (RFC 6902), in base64 as every `[]byte` of the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -197,7 +210,8 @@ impl Answer {
     /// The answer to a request the engine has nothing to say about.
     #[must_use]
     pub fn unjudged(uid: &str) -> Self {
-        Self::new(uid, None, Vec::new(), BTreeMap::from([("decision", "unjudged".to_owned())]))
+        let annotations = BTreeMap::from([("decision", "unjudged".to_owned())]);
+        Self::new(uid, None, None, Vec::new(), annotations)
     }
 
     /// The answer that verdict comes to.
@@ -215,20 +229,41 @@ impl Answer {
                     .collect(),
             },
         });
-        Self::new(uid, status, verdict.warnings(), audit_annotations(verdict))
+        let patch = patch(verdict.amendments());
+        Self::new(uid, status, patch, verdict.warnings(), audit_annotations(verdict))
     }
 
     fn new(
         uid: &str,
         status: Option<Status>,
+        patch: Option<Patch>,
         warnings: Vec<String>,
         audit_annotations: BTreeMap<&'static str, String>,
     ) -> Self {
-        let allowed = status.is_none();
-        let response =
-            Response { uid: uid.to_owned(), allowed, status, warnings, audit_annotations };
+        let patch = patch.map(|patch| {
+            ByteString(serde_json::to_vec(&patch).expect("a patch holds nothing JSON cannot"))
+        });
+        let response = Response {
+            uid: uid.to_owned(),
+            allowed: status.is_none(),
+            status,
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
+            patch,
+            warnings,
+            audit_annotations,
+        };
         Self { api_version: API_VERSION, kind: KIND, response }
     }
+}
+
+/// The patch that makes those amendments, if there are any.
+fn patch<'a>(amendments: impl Iterator<Item = &'a Amendment>) -> Option<Patch> {
+    let add = |Amendment { path, value }: &Amendment| {
+        let (path, value) = (PointerBuf::from_tokens(path.iter().copied()), (*value).into());
+        PatchOperation::Add(AddOperation { path, value })
+    };
+    let operations: Vec<_> = amendments.map(add).collect();
+    (!operations.is_empty()).then_some(Patch(operations))
 }
 
 /// What the apiserver keeps in its own audit log. It prefixes each key with the
@@ -242,8 +277,13 @@ fn audit_annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
         let findings = verdict.findings.iter();
         let told = findings
             .take(MOST_TOLD)
-            .map(|finding| format!("{}: {}", finding.rule, finding.resolved));
+            .map(|finding| format!("{}: {}", finding.rule, evidence(finding)));
         annotations.insert("findings", told.collect::<Vec<_>>().join("\n"));
     }
     annotations
+}
+
+fn evidence(finding: &Finding) -> String {
+    let volume = finding.wrong.volume();
+    volume.map_or_else(|| finding.message(), |(_, resolved)| resolved.to_string())
 }

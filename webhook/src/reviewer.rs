@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use nfs_guard_policies::{Key, Outcome, Policy, Subject, Verdict, decide};
+use nfs_guard_policies::{Gate, Key, Outcome, Policy, Subject, Verdict, decide};
 use tokio::time::Instant;
 
 use crate::{
@@ -46,14 +46,14 @@ impl Reviewer {
         &self.view
     }
 
-    /// Answers one review within that time.
+    /// Answers one review at that gate, within that time.
     ///
     /// # Errors
     /// A [`Fault`] when there is no decision.
-    pub async fn review(&self, body: &[u8], time: Duration) -> Result<Answer, Fault> {
+    pub async fn review(&self, gate: Gate, body: &[u8], time: Duration) -> Result<Answer, Fault> {
         let started = Instant::now();
         let request = Request::read(body)?;
-        let Some(subject) = request.subject()? else {
+        let Some(subject) = request.subject(gate)? else {
             return Ok(Answer::unjudged(&request.uid));
         };
         let verdict = self.judge(&subject, time).await?;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     async fn decision(reviewer: &Reviewer, spec: Value) -> Result<Value, Fault> {
-        let answer = reviewer.review(&review(&spec), TIME).await?;
+        let answer = reviewer.review(Gate::Validating, &review(&spec), TIME).await?;
         Ok(serde_json::to_value(answer).unwrap()["response"].take())
     }
 
@@ -259,7 +259,8 @@ mod tests {
         let hangs: Answers = |_| None;
         for answers in [broken, hangs] {
             let (reviewer, _) = reviewer(answers);
-            let answer = reviewer.review(set.to_string().as_bytes(), TIME).await.unwrap();
+            let answer =
+                reviewer.review(Gate::Validating, set.to_string().as_bytes(), TIME).await.unwrap();
             assert_eq!(serde_json::to_value(answer).unwrap()["response"]["allowed"], false);
         }
     }

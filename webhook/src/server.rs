@@ -68,7 +68,7 @@ impl Service {
         Self { reviewer, metrics, limits, trusted: Arc::default(), draining: Arc::default() }
     }
 
-    /// The routes of the TLS listener: `/validate`.
+    /// The routes of the TLS listener: `/validate` and `/mutate`.
     pub fn review_router(&self) -> Router {
         validate::router(self.clone())
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use nfs_guard::{audit::Audit, cluster::View, metrics::Metrics, reviewer::Reviewer};
 use nfs_guard_policies::{
-    Policy, Snapshot,
+    Gate, Policy, Snapshot,
     facts::{Kind, Object},
     text::{Reduce as _, Strings},
 };
@@ -35,7 +35,9 @@ fn main() -> Result<()> {
         runtime.block_on(async {
             for at in 0..WARM_UP + REVIEWS {
                 let started = Instant::now();
-                let answer = reviewer.review(body.as_bytes(), Duration::from_secs(1)).await;
+                let answer = reviewer
+                    .review(Gate::Validating, body.as_bytes(), Duration::from_secs(1))
+                    .await;
                 let answer = serde_json::to_vec(&answer.context("no decision")?)?;
                 if at >= WARM_UP {
                     took.push(started.elapsed());

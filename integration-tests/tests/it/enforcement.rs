@@ -7,7 +7,7 @@ use nfs_guard_integration_tests::{
     Harness, Kubectl, Ran, User,
     wait::{Progress, wait_for},
 };
-use nfs_guard_policies::rules::RULES;
+use nfs_guard_policies::{Gate, rules::RULES};
 use serde_json::{Value, json};
 
 use crate::manifests::{CRITICAL, VAULT_ON_NFS, claim, set, static_volume};
@@ -258,8 +258,7 @@ fn the_guard_tells_what_it_did() {
     assert_eq!(status, 200, "{ready}");
     assert!(ready.contains("[+] caches synced"), "{ready}");
     let (_, metrics) = crate::http::get(&format!("{admin}/metrics"));
-    let reviews =
-        "nfs_guard_reviews_total{kind=\"StatefulSet\",operation=\"CREATE\",decision=\"deny\"}";
+    let reviews = "nfs_guard_reviews_total{webhook=\"validating\",kind=\"StatefulSet\",operation=\"CREATE\",decision=\"deny\"}";
     assert!(metrics.contains(reviews), "{metrics}");
     assert!(!metrics.contains(namespace.name()), "no name of an object is a label: {metrics}");
 }
@@ -287,7 +286,7 @@ fn the_chart_sends_what_the_rules_read() {
     let cluster = Harness::shared();
     let configuration =
         cluster.kubectl(User::Operator).get(&["validatingwebhookconfiguration", "nfs-guard"]);
-    let reads = RULES.iter().flat_map(|rule| rule.reads());
+    let reads = RULES.iter().flat_map(|rule| rule.reads(Gate::Validating));
     let wanted: BTreeSet<_> = reads
         .flat_map(|reads| {
             let operations = reads.operations.iter();

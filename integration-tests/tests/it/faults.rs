@@ -19,10 +19,10 @@ use nfs_guard::{
 };
 use nfs_guard_certs::{ServerNames, Slot, issue, server_config};
 use nfs_guard_policies::{
-    GuardConfig, Policy, Snapshot,
+    Gate, GuardConfig, Policy, Snapshot,
     config::Rules,
     facts::Kind,
-    rules::{Case, CriticalOnNfs, Reads, Rule, Setting, Wrong},
+    rules::{Case, CriticalOnNfs, Found, Reads, Rule, Setting},
 };
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ async fn unsynced_caches_are_a_fault_and_not_ready() {
     assert!(answer["message"].as_str().unwrap().contains("caches not synced yet"), "{answer}");
     let (status, ready) = http::get(&format!("http://{}/readyz", server.admin));
     assert_eq!(status, 503);
-    assert!(ready.contains("[-] caches not synced: namespaces, persistentvolumeclaims, persistentvolumes, storageclasses"), "{ready}");
+    assert!(ready.contains("[-] caches not synced: namespaces, persistentvolumeclaims, persistentvolumes, storageclasses, csidrivers"), "{ready}");
     assert_eq!(http::get(&format!("http://{}/livez", server.admin)).0, 200);
 }
 
@@ -127,15 +127,15 @@ impl Rule for Panics {
         "panics"
     }
 
-    fn reads(&self) -> &'static [Reads] {
-        CriticalOnNfs.reads()
+    fn reads(&self, gate: Gate) -> &'static [Reads] {
+        CriticalOnNfs.reads(gate)
     }
 
     fn setting(&self, settings: &Rules) -> Setting {
         CriticalOnNfs.setting(settings)
     }
 
-    fn judge(&self, case: &Case<'_>) -> Vec<Wrong> {
+    fn judge(&self, case: &Case<'_>) -> Vec<Found> {
         assert!(case.object.metadata().name != *"panic", "this rule has a bug");
         Vec::new()
     }

@@ -118,7 +118,9 @@ pub struct Probe<'a> {
 const FS_TYPE_PARAMETERS: [&str; 2] = ["csi.storage.k8s.io/fstype", "fstype"];
 
 impl<'a> Probe<'a> {
-    fn fs_type(&self) -> Option<&'a str> {
+    /// Filesystem type of the volume, or the one its class asks for.
+    #[must_use]
+    pub fn fs_type(&self) -> Option<&'a str> {
         self.fs_type.or_else(|| {
             let parameters = self.parameters?;
             FS_TYPE_PARAMETERS.iter().find_map(|key| parameters.get_ignore_case(key))

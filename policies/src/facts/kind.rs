@@ -1,7 +1,5 @@
 use std::fmt;
 
-use super::WorkloadKind;
-
 /// A kind of object the engine understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -13,8 +11,31 @@ pub enum Kind {
     Volume,
     /// `storage.k8s.io/v1 StorageClass`.
     Class,
+    /// `storage.k8s.io/v1 CSIDriver`.
+    CsiDriver,
     /// `v1 Namespace`.
     Namespace,
+}
+
+/// The kinds that run pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WorkloadKind {
+    /// `apps/v1 StatefulSet`.
+    StatefulSet,
+    /// `apps/v1 Deployment`.
+    Deployment,
+    /// `apps/v1 DaemonSet`.
+    DaemonSet,
+    /// `apps/v1 ReplicaSet`.
+    ReplicaSet,
+    /// `v1 ReplicationController`.
+    ReplicationController,
+    /// `batch/v1 Job`.
+    Job,
+    /// `batch/v1 CronJob`.
+    CronJob,
+    /// `v1 Pod`.
+    Pod,
 }
 
 /// Whether objects of a kind live in a namespace.
@@ -28,18 +49,26 @@ pub enum Scope {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 13] = [
         Self::Workload(WorkloadKind::StatefulSet),
+        Self::Workload(WorkloadKind::Deployment),
+        Self::Workload(WorkloadKind::DaemonSet),
+        Self::Workload(WorkloadKind::ReplicaSet),
+        Self::Workload(WorkloadKind::ReplicationController),
+        Self::Workload(WorkloadKind::Job),
+        Self::Workload(WorkloadKind::CronJob),
+        Self::Workload(WorkloadKind::Pod),
         Self::Claim,
         Self::Volume,
         Self::Class,
+        Self::CsiDriver,
         Self::Namespace,
     ];
 
     /// The kind of that API group and name, if the engine understands it.
     #[must_use]
     pub fn find(group: &str, kind: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|found| found.group() == group && found.as_str() == kind)
+        Self::ALL.into_iter().find(|found| found.as_str() == kind && found.group() == group)
     }
 
     /// The kind a manifest names by `apiVersion` and `kind`.
@@ -53,8 +82,8 @@ impl Kind {
     #[must_use]
     pub fn group(self) -> &'static str {
         match self {
-            Self::Workload(WorkloadKind::StatefulSet) => "apps",
-            Self::Class => "storage.k8s.io",
+            Self::Workload(kind) => kind.group(),
+            Self::Class | Self::CsiDriver => "storage.k8s.io",
             Self::Claim | Self::Volume | Self::Namespace => "",
         }
     }
@@ -63,10 +92,11 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Workload(WorkloadKind::StatefulSet) => "StatefulSet",
+            Self::Workload(kind) => kind.as_str(),
             Self::Claim => "PersistentVolumeClaim",
             Self::Volume => "PersistentVolume",
             Self::Class => "StorageClass",
+            Self::CsiDriver => "CSIDriver",
             Self::Namespace => "Namespace",
         }
     }
@@ -75,10 +105,11 @@ impl Kind {
     #[must_use]
     pub fn resource(self) -> &'static str {
         match self {
-            Self::Workload(WorkloadKind::StatefulSet) => "statefulsets",
+            Self::Workload(kind) => kind.resource(),
             Self::Claim => "persistentvolumeclaims",
             Self::Volume => "persistentvolumes",
             Self::Class => "storageclasses",
+            Self::CsiDriver => "csidrivers",
             Self::Namespace => "namespaces",
         }
     }
@@ -88,7 +119,7 @@ impl Kind {
     pub fn scope(self) -> Scope {
         match self {
             Self::Workload(_) | Self::Claim => Scope::Namespaced,
-            Self::Volume | Self::Class | Self::Namespace => Scope::Cluster,
+            Self::Volume | Self::Class | Self::CsiDriver | Self::Namespace => Scope::Cluster,
         }
     }
 }
@@ -96,5 +127,85 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::StatefulSet,
+        Self::Deployment,
+        Self::DaemonSet,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+        Self::Job,
+        Self::CronJob,
+        Self::Pod,
+    ];
+
+    /// Where in the object the pod template is: its members from the outside
+    /// in. A Pod is its own.
+    #[must_use]
+    pub fn template_path(self) -> &'static [&'static str] {
+        match self {
+            Self::Pod => &[],
+            Self::CronJob => &["spec", "jobTemplate", "spec", "template"],
+            Self::StatefulSet
+            | Self::Deployment
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job => &["spec", "template"],
+        }
+    }
+
+    /// Where in the object the pod's spec is, as a field path of the Kubernetes
+    /// API.
+    #[must_use]
+    pub fn pod_spec_path(self) -> &'static str {
+        match self {
+            Self::Pod => "spec",
+            Self::CronJob => "spec.jobTemplate.spec.template.spec",
+            Self::StatefulSet
+            | Self::Deployment
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job => "spec.template.spec",
+        }
+    }
+
+    fn group(self) -> &'static str {
+        match self {
+            Self::StatefulSet | Self::Deployment | Self::DaemonSet | Self::ReplicaSet => "apps",
+            Self::Job | Self::CronJob => "batch",
+            Self::ReplicationController | Self::Pod => "",
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::StatefulSet => "StatefulSet",
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+            Self::Pod => "Pod",
+        }
+    }
+
+    fn resource(self) -> &'static str {
+        match self {
+            Self::StatefulSet => "statefulsets",
+            Self::Deployment => "deployments",
+            Self::DaemonSet => "daemonsets",
+            Self::ReplicaSet => "replicasets",
+            Self::ReplicationController => "replicationcontrollers",
+            Self::Job => "jobs",
+            Self::CronJob => "cronjobs",
+            Self::Pod => "pods",
+        }
     }
 }

@@ -55,6 +55,14 @@ impl Metadata<'_> {
     }
 }
 
+impl Metadata<'_> {
+    /// Whether the object says that a controller made it and looks after it.
+    #[must_use]
+    pub fn is_controlled(&self) -> bool {
+        self.owner_references.iter().any(|owner| owner.controller == Some(true))
+    }
+}
+
 impl Reduce for Metadata<'_> {
     type Stored = Metadata<'static>;
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Deserializer};
 
-use super::{Claim, Kind, Metadata, PersistentVolume, StorageClass, Workload, nullable};
+use super::{Claim, CsiDriver, Kind, Metadata, PersistentVolume, StorageClass, Workload, nullable};
 use crate::text::{Reduce, Strings};
 
 /// One Kubernetes object, reduced to facts.
@@ -14,6 +14,8 @@ pub enum Object<'a> {
     Volume(PersistentVolume<'a>),
     /// A `StorageClass`.
     Class(StorageClass<'a>),
+    /// A `CSIDriver`.
+    CsiDriver(CsiDriver<'a>),
     /// A `Namespace`.
     Namespace(Namespace<'a>),
 }
@@ -32,6 +34,7 @@ impl<'a> Object<'a> {
             Kind::Claim => Self::Claim(Claim::deserialize(deserializer)?),
             Kind::Volume => Self::Volume(PersistentVolume::deserialize(deserializer)?),
             Kind::Class => Self::Class(StorageClass::deserialize(deserializer)?),
+            Kind::CsiDriver => Self::CsiDriver(CsiDriver::deserialize(deserializer)?),
             Kind::Namespace => Self::Namespace(Namespace::deserialize(deserializer)?),
         })
     }
@@ -44,6 +47,7 @@ impl<'a> Object<'a> {
             Self::Claim(_) => Kind::Claim,
             Self::Volume(_) => Kind::Volume,
             Self::Class(_) => Kind::Class,
+            Self::CsiDriver(_) => Kind::CsiDriver,
             Self::Namespace(_) => Kind::Namespace,
         }
     }
@@ -56,6 +60,7 @@ impl<'a> Object<'a> {
             | Self::Claim(Claim { metadata, .. })
             | Self::Volume(PersistentVolume { metadata, .. })
             | Self::Class(StorageClass { metadata, .. })
+            | Self::CsiDriver(CsiDriver { metadata, .. })
             | Self::Namespace(Namespace { metadata }) => metadata,
         }
     }
@@ -68,6 +73,7 @@ impl<'a> Object<'a> {
             | Self::Claim(Claim { metadata, .. })
             | Self::Volume(PersistentVolume { metadata, .. })
             | Self::Class(StorageClass { metadata, .. })
+            | Self::CsiDriver(CsiDriver { metadata, .. })
             | Self::Namespace(Namespace { metadata }) => metadata,
         }
     }
@@ -82,6 +88,7 @@ impl Reduce for Object<'_> {
             Self::Claim(claim) => Object::Claim(claim.into_stored(strings)),
             Self::Volume(volume) => Object::Volume(volume.into_stored(strings)),
             Self::Class(class) => Object::Class(class.into_stored(strings)),
+            Self::CsiDriver(driver) => Object::CsiDriver(driver.into_stored(strings)),
             Self::Namespace(namespace) => Object::Namespace(namespace.into_stored(strings)),
         }
     }

@@ -104,6 +104,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
                             let source: Option<_> = map.next_value()?;
                             spec.source = source.map(PersistentVolumeSource::Csi).or(spec.source);
                         }
+                        "flexVolume" => {
+                            let source: Option<_> = map.next_value()?;
+                            spec.source = source.map(PersistentVolumeSource::Flex).or(spec.source);
+                        }
                         other => {
                             let set = map.next_value::<Option<de::IgnoredAny>>()?.is_some();
                             if set && in_tree::find(other).is_some() {
@@ -190,6 +194,8 @@ pub enum PersistentVolumeSource<'a> {
     Nfs(NfsSource<'a>),
     /// A CSI driver.
     Csi(CsiSource<'a>),
+    /// A program on the node.
+    Flex(FlexSource<'a>),
     /// Another in-tree source, by its field name (see [`in_tree`]).
     InTree(Text<'a>),
 }
@@ -201,6 +207,7 @@ impl Reduce for PersistentVolumeSource<'_> {
         match self {
             Self::Nfs(nfs) => PersistentVolumeSource::Nfs(nfs.into_stored(strings)),
             Self::Csi(csi) => PersistentVolumeSource::Csi(csi.into_stored(strings)),
+            Self::Flex(flex) => PersistentVolumeSource::Flex(flex.into_stored(strings)),
             Self::InTree(field) => PersistentVolumeSource::InTree(field.into_stored(strings)),
         }
     }
@@ -239,6 +246,10 @@ pub struct CsiSource<'a> {
     /// Filesystem type the driver is told.
     #[serde(borrow)]
     pub fs_type: Option<Text<'a>>,
+    /// Whether it may only be read. Inline only: of a PersistentVolume the
+    /// kubelet asks the pod's use of the claim.
+    #[serde(default, deserialize_with = "nullable")]
+    pub read_only: bool,
     /// What else the driver is told.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub volume_attributes: StringMap<'a>,
@@ -248,12 +259,34 @@ impl Reduce for CsiSource<'_> {
     type Stored = CsiSource<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> CsiSource<'static> {
-        let Self { driver, volume_handle, fs_type, volume_attributes } = self;
+        let Self { driver, volume_handle, fs_type, read_only, volume_attributes } = self;
         CsiSource {
             driver: driver.into_stored(strings),
             volume_handle: volume_handle.map(|handle| handle.to_shared()),
             fs_type: fs_type.into_stored(strings),
+            read_only,
             volume_attributes: volume_attributes.into_stored(strings),
         }
+    }
+}
+
+/// The in-tree `flexVolume` source, of a volume or inline in a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlexSource<'a> {
+    /// Name of the program, e.g. `alicloud/nas`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub driver: Text<'a>,
+    /// Whether it may only be read.
+    #[serde(default, deserialize_with = "nullable")]
+    pub read_only: bool,
+}
+
+impl Reduce for FlexSource<'_> {
+    type Stored = FlexSource<'static>;
+
+    fn into_stored(self, strings: &mut Strings) -> FlexSource<'static> {
+        let Self { driver, read_only } = self;
+        FlexSource { driver: driver.into_stored(strings), read_only }
     }
 }

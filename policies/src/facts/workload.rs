@@ -1,25 +1,26 @@
-use std::fmt;
+use std::ops::Range;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
-use super::{Claim, CsiSource, Metadata, NfsSource, nullable};
-use crate::{
-    in_tree,
-    text::{Reduce, Strings, Text},
-};
+use super::{Claim, Metadata, PodSpec, PodTemplate, WorkloadKind, nullable};
+use crate::text::{Reduce, Strings};
 
 /// Something that runs pods, whatever its kind: its own metadata, the pod it
-/// makes, and the claims it makes for it.
+/// makes or is, and the claims it makes for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload<'a> {
     /// Which kind it is.
     pub kind: WorkloadKind,
-    /// Its own metadata; the pods' is in the template.
+    /// Its own metadata; that of the pods it makes is in the template.
     pub metadata: Metadata<'a>,
-    /// The pod it makes.
+    /// The pod it makes. A Pod is its own, and its metadata is above.
     pub template: PodTemplate<'a>,
+    /// Metadata of the jobs it makes, if it is a `CronJob`.
+    pub job_metadata: Option<Metadata<'a>>,
     /// The claims it makes for each pod (`volumeClaimTemplates`).
     pub claim_templates: Vec<Claim<'a>>,
+    /// The numbers its pods are named by; empty where they have none.
+    pub ordinals: Range<u64>,
 }
 
 impl<'a> Workload<'a> {
@@ -28,8 +29,27 @@ impl<'a> Workload<'a> {
         kind: WorkloadKind,
         deserializer: D,
     ) -> Result<Self, D::Error> {
-        match kind {
-            WorkloadKind::StatefulSet => StatefulSet::deserialize(deserializer).map(Into::into),
+        let workload = match kind {
+            WorkloadKind::Pod => Pod::deserialize(deserializer)?.into(),
+            WorkloadKind::CronJob => CronJob::deserialize(deserializer)?.into(),
+            WorkloadKind::StatefulSet => StatefulSet::deserialize(deserializer)?.into(),
+            WorkloadKind::Deployment
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::ReplicationController
+            | WorkloadKind::Job => Templated::deserialize(deserializer)?.into_workload(kind),
+        };
+        Ok(workload)
+    }
+
+    fn of(kind: WorkloadKind, metadata: Metadata<'a>, template: PodTemplate<'a>) -> Self {
+        Self {
+            kind,
+            metadata,
+            template,
+            job_metadata: None,
+            claim_templates: Vec::new(),
+            ordinals: 0..0,
         }
     }
 }
@@ -38,232 +58,121 @@ impl Reduce for Workload<'_> {
     type Stored = Workload<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> Workload<'static> {
-        let Self { kind, metadata, template, claim_templates } = self;
+        let Self { kind, metadata, template, job_metadata, claim_templates, ordinals } = self;
         Workload {
             kind,
             metadata: metadata.into_stored(strings),
             template: template.into_stored(strings),
+            job_metadata: job_metadata.into_stored(strings),
             claim_templates: claim_templates.into_stored(strings),
+            ordinals,
         }
     }
 }
 
-/// The kinds that run pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WorkloadKind {
-    /// `apps/v1 StatefulSet`.
-    StatefulSet,
+// A mutating webhook sees objects before the apiserver has validated them: what
+// a spec lacks reads as empty, and the apiserver's own words refuse it later.
+
+#[derive(Deserialize)]
+struct Pod<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    spec: PodSpec<'a>,
 }
 
-impl WorkloadKind {
-    /// Every kind.
-    pub const ALL: [Self; 1] = [Self::StatefulSet];
+impl<'a> From<Pod<'a>> for Workload<'a> {
+    fn from(Pod { metadata, spec }: Pod<'a>) -> Self {
+        let template = PodTemplate { metadata: Metadata::default(), spec };
+        Self::of(WorkloadKind::Pod, metadata, template)
+    }
+}
+
+/// A kind with its pod template at `spec.template`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Templated<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    metadata: Metadata<'a>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    spec: TemplatedSpec<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TemplatedSpec<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    template: PodTemplate<'a>,
+}
+
+impl<'a> Templated<'a> {
+    fn into_workload(self, kind: WorkloadKind) -> Workload<'a> {
+        Workload::of(kind, self.metadata, self.spec.template)
+    }
 }
 
 #[derive(Deserialize)]
 struct StatefulSet<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     metadata: Metadata<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "nullable")]
     spec: StatefulSetSpec<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct StatefulSetSpec<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     template: PodTemplate<'a>,
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, deserialize_with = "nullable")]
     volume_claim_templates: Vec<Claim<'a>>,
+    replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    ordinals: Ordinals,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ordinals {
+    start: Option<i32>,
 }
 
 impl<'a> From<StatefulSet<'a>> for Workload<'a> {
     fn from(StatefulSet { metadata, spec }: StatefulSet<'a>) -> Self {
-        let StatefulSetSpec { template, volume_claim_templates } = spec;
+        let StatefulSetSpec { template, volume_claim_templates, replicas, ordinals } = spec;
+        // One replica is what the apiserver makes of none named.
+        let count = |n: Option<i32>, absent| n.map_or(absent, |n| u64::try_from(n).unwrap_or(0));
+        let start = count(ordinals.start, 0);
         Self {
-            kind: WorkloadKind::StatefulSet,
-            metadata,
-            template,
             claim_templates: volume_claim_templates,
+            ordinals: start..start + count(replicas, 1),
+            ..Self::of(WorkloadKind::StatefulSet, metadata, template)
         }
     }
 }
 
-/// The pod a workload makes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct PodTemplate<'a> {
-    /// The pods' labels and annotations.
+struct CronJob<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
-    pub metadata: Metadata<'a>,
-    /// What runs.
+    metadata: Metadata<'a>,
     #[serde(borrow, deserialize_with = "nullable")]
-    pub spec: PodSpec<'a>,
+    spec: CronJobSpec<'a>,
 }
 
-impl Reduce for PodTemplate<'_> {
-    type Stored = PodTemplate<'static>;
-
-    fn into_stored(self, strings: &mut Strings) -> PodTemplate<'static> {
-        let Self { metadata, spec } = self;
-        PodTemplate { metadata: metadata.into_stored(strings), spec: spec.into_stored(strings) }
-    }
-}
-
-/// The part of a pod's spec that a judgement reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PodSpec<'a> {
-    /// Priority class by name.
-    #[serde(borrow)]
-    pub priority_class_name: Option<Text<'a>>,
-    /// What the pod can mount.
+struct CronJobSpec<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
-    pub volumes: Vec<PodVolume<'a>>,
+    job_template: Templated<'a>,
 }
 
-impl Reduce for PodSpec<'_> {
-    type Stored = PodSpec<'static>;
-
-    fn into_stored(self, strings: &mut Strings) -> PodSpec<'static> {
-        let Self { priority_class_name, volumes } = self;
-        PodSpec {
-            priority_class_name: priority_class_name.into_stored(strings),
-            volumes: volumes.into_stored(strings),
+impl<'a> From<CronJob<'a>> for Workload<'a> {
+    fn from(CronJob { metadata, spec }: CronJob<'a>) -> Self {
+        let Templated { metadata: job_metadata, spec } = spec.job_template;
+        Self {
+            job_metadata: Some(job_metadata),
+            ..Self::of(WorkloadKind::CronJob, metadata, spec.template)
         }
-    }
-}
-
-/// One entry of `spec.volumes` of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodVolume<'a> {
-    /// Name that the containers mount it by.
-    pub name: Text<'a>,
-    /// Where the data is; absent only in an object the apiserver would refuse.
-    pub source: Option<PodVolumeSource<'a>>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for PodVolume<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = PodVolume<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a volume of a pod")
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut name = Text::default();
-                let mut source: Option<PodVolumeSource<'de>> = None;
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    let read = match key.as_str() {
-                        "name" => {
-                            name = map.next_value()?;
-                            continue;
-                        }
-                        "persistentVolumeClaim" => {
-                            map.next_value::<Option<ClaimSource<'de>>>()?.map(Into::into)
-                        }
-                        "nfs" => map.next_value::<Option<_>>()?.map(PodVolumeSource::Nfs),
-                        "csi" => map.next_value::<Option<_>>()?.map(PodVolumeSource::Csi),
-                        "ephemeral" => map.next_value::<Option<Ephemeral<'de>>>()?.map(Into::into),
-                        _ => map
-                            .next_value::<Option<de::IgnoredAny>>()?
-                            .map(|_| PodVolumeSource::Other(key)),
-                    };
-                    source = match (source, read) {
-                        (Some(one), Some(other)) if one.is_known() && other.is_known() => {
-                            return Err(de::Error::custom("a volume has one source, not two"));
-                        }
-                        // A field newer than this engine may stand beside the source.
-                        (Some(one), Some(_)) if one.is_known() => Some(one),
-                        (one, other) => other.or(one),
-                    };
-                }
-                Ok(PodVolume { name, source })
-            }
-        }
-
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
-impl Reduce for PodVolume<'_> {
-    type Stored = PodVolume<'static>;
-
-    fn into_stored(self, strings: &mut Strings) -> PodVolume<'static> {
-        let Self { name, source } = self;
-        PodVolume { name: name.into_stored(strings), source: source.into_stored(strings) }
-    }
-}
-
-/// Where a pod's volume has its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodVolumeSource<'a> {
-    /// A claim of the pod's namespace, by name.
-    Claim(Text<'a>),
-    /// A claim that comes and goes with the pod.
-    Ephemeral(Box<ClaimTemplate<'a>>),
-    /// NFS, inline; it cannot carry mount options.
-    Nfs(NfsSource<'a>),
-    /// A CSI driver, inline.
-    Csi(CsiSource<'a>),
-    /// Another source, by its field name (see [`crate::in_tree`]).
-    Other(Text<'a>),
-}
-
-impl PodVolumeSource<'_> {
-    fn is_known(&self) -> bool {
-        match self {
-            Self::Claim(_) | Self::Ephemeral(_) | Self::Nfs(_) | Self::Csi(_) => true,
-            Self::Other(field) => in_tree::find(field).is_some(),
-        }
-    }
-}
-
-impl Reduce for PodVolumeSource<'_> {
-    type Stored = PodVolumeSource<'static>;
-
-    fn into_stored(self, strings: &mut Strings) -> PodVolumeSource<'static> {
-        match self {
-            Self::Claim(name) => PodVolumeSource::Claim(name.into_stored(strings)),
-            Self::Ephemeral(claim) => {
-                PodVolumeSource::Ephemeral(Box::new(claim.into_stored(strings)))
-            }
-            Self::Nfs(nfs) => PodVolumeSource::Nfs(nfs.into_stored(strings)),
-            Self::Csi(csi) => PodVolumeSource::Csi(csi.into_stored(strings)),
-            Self::Other(field) => PodVolumeSource::Other(field.into_stored(strings)),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ClaimSource<'a> {
-    #[serde(borrow)]
-    claim_name: Text<'a>,
-}
-
-impl<'a> From<ClaimSource<'a>> for PodVolumeSource<'a> {
-    fn from(ClaimSource { claim_name }: ClaimSource<'a>) -> Self {
-        Self::Claim(claim_name)
-    }
-}
-
-/// A claim without a name of its own yet.
-pub type ClaimTemplate<'a> = Claim<'a>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Ephemeral<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    volume_claim_template: ClaimTemplate<'a>,
-}
-
-impl<'a> From<Ephemeral<'a>> for PodVolumeSource<'a> {
-    fn from(Ephemeral { volume_claim_template }: Ephemeral<'a>) -> Self {
-        Self::Ephemeral(Box::new(volume_claim_template))
     }
 }

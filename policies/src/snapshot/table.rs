@@ -1,6 +1,6 @@
 //! The tables a snapshot is made of: persistent maps, cheap to clone.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use imbl::HashMap;
 
@@ -38,6 +38,30 @@ impl<T> Table<T> {
     /// All objects of a namespace, in the order of their names.
     pub(super) fn all(&self, namespace: &str) -> Vec<Arc<T>> {
         self.objects.get(namespace).map(by_name).unwrap_or_default()
+    }
+
+    /// The objects of a namespace called `prefix` and one of those numbers, in
+    /// that order: by whichever of the two is fewer, names or objects. A number
+    /// is written as Go prints it, so `data-01` is none.
+    pub(super) fn numbered(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Vec<Arc<T>> {
+        let Some(objects) = self.objects.get(namespace) else { return Vec::new() };
+        if numbers.end.saturating_sub(numbers.start) <= objects.len() as u64 {
+            let named = numbers.filter_map(|n| objects.get(format!("{prefix}{n}").as_str()));
+            return named.cloned().collect();
+        }
+        let numbered = objects.iter().filter_map(|(name, object)| {
+            let number = name.strip_prefix(prefix)?;
+            let n: u64 = number.parse().ok()?;
+            (numbers.contains(&n) && n.to_string() == number).then_some((n, object))
+        });
+        let mut numbered: Vec<_> = numbered.collect();
+        numbered.sort_by_key(|(n, _)| *n);
+        numbered.into_iter().map(|(_, object)| Arc::clone(object)).collect()
     }
 
     /// An enumeration is only worth something when nothing is left to read.

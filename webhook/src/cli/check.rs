@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use nfs_guard_policies::{
-    Change, Effect, Operation, Outcome, Policy, Snapshot, Subject, Verdict, backing, decide,
+    Change, Effect, Gate, Operation, Outcome, Policy, Snapshot, Subject, Verdict, decide,
     facts::Kind,
 };
 use schemars::JsonSchema;
@@ -136,7 +136,7 @@ fn judge(
 
 fn is_judged(manifest: &Manifest, policy: &Policy) -> bool {
     let kind = manifest.object.kind();
-    let mut reads = policy.rules.iter().flat_map(|rule| rule.reads());
+    let mut reads = policy.rules.iter().flat_map(|rule| rule.reads(Gate::Inspection));
     reads.any(|reads| reads.kind == kind && reads.operations.contains(&Operation::Create))
 }
 
@@ -144,7 +144,8 @@ fn is_judged(manifest: &Manifest, policy: &Policy) -> bool {
 fn subject(manifest: &Manifest) -> Subject<'static> {
     let object = manifest.object.clone();
     let namespace = object.metadata().namespace.clone().unwrap_or_default();
-    Subject { change: Change::Create(object), namespace, user: "".into() }
+    let change = Change::Create(object);
+    Subject { gate: Gate::Inspection, change, namespace, user: "".into() }
 }
 
 impl Summary {
@@ -153,16 +154,14 @@ impl Summary {
         self.objects += 1;
         self.denied += usize::from(verdict.effect() == Effect::Deny);
         self.warned += usize::from(verdict.effect() == Effect::Warn);
-        self.unknown += usize::from(
-            findings.any(|finding| finding.resolved.backing.kind() == backing::Kind::Unknown),
-        );
+        self.unknown += usize::from(findings.any(|finding| finding.wrong.is_unknown()));
     }
 }
 
 fn print_table(output: &mut impl Write, report: &CheckReport) -> io::Result<()> {
     let CheckReport { version: _, summary, findings } = report;
     if !findings.is_empty() {
-        let head = ["DECISION", "OBJECT", "SOURCE", "CHAIN"].map(str::to_owned);
+        let head = ["DECISION", "OBJECT", "SOURCE", "WHY"].map(str::to_owned);
         let rows: Vec<_> = findings.iter().map(row).collect();
         let widths: [usize; 3] = std::array::from_fn(|column| {
             let cells = rows.iter().chain([&head]).map(|row| row[column].chars().count());
@@ -181,18 +180,18 @@ fn print_table(output: &mut impl Write, report: &CheckReport) -> io::Result<()> 
 }
 
 fn row(finding: &FindingReport) -> [String; 4] {
-    let FindingReport { decision, kind, namespace, name, chain, source, .. } = finding;
+    let FindingReport { decision, kind, namespace, name, why, source, .. } = finding;
     let place = source.as_ref().map_or(String::new(), |at| format!("{}:{}", at.path, at.line));
-    [(*decision).to_owned(), format!("{kind} {namespace}/{name}"), place, chain.join(" → ")]
+    [(*decision).to_owned(), format!("{kind} {namespace}/{name}"), place, why.clone()]
 }
 
 fn print_row(
     output: &mut impl Write,
-    [decision, object, place, chain]: &[String; 4],
+    [decision, object, place, why]: &[String; 4],
     [first, second, third]: &[usize; 3],
     style: Style,
 ) -> io::Result<()> {
-    writeln!(output, "{style}{decision:first$}{style:#}  {object:second$}  {place:third$}  {chain}")
+    writeln!(output, "{style}{decision:first$}{style:#}  {object:second$}  {place:third$}  {why}")
 }
 
 fn style(decision: &str) -> Style {

@@ -7,7 +7,7 @@ use futures::{
 };
 use k8s_openapi::api::{
     core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim},
-    storage::v1::StorageClass,
+    storage::v1::{CSIDriver, StorageClass},
 };
 use kube::{
     Api, Client,
@@ -66,6 +66,7 @@ impl Caches {
             events::<PersistentVolumeClaim, _>(&client, Kind::Claim),
             events::<PersistentVolume, _>(&client, Kind::Volume),
             events::<StorageClass, _>(&client, Kind::Class),
+            events::<CSIDriver, _>(&client, Kind::CsiDriver),
         ]);
         let mut batches = events.ready_chunks(BATCH);
         let mut writer = Writer::default();

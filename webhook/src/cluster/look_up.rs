@@ -6,10 +6,16 @@ use std::{
 };
 
 use futures::future::try_join_all;
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim},
-    storage::v1::StorageClass,
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::{CronJob, Job},
+        core::v1::{
+            Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
+        },
+        storage::v1::{CSIDriver, StorageClass},
+    },
 };
 use kube::{Api, Client};
 use nfs_guard_policies::{
@@ -63,12 +69,20 @@ impl LookUp {
             Kind::Namespace => get::<Namespace>(Api::all(client), name).await,
             Kind::Volume => get::<PersistentVolume>(Api::all(client), name).await,
             Kind::Class => get::<StorageClass>(Api::all(client), name).await,
-            Kind::Claim => {
-                get::<PersistentVolumeClaim>(Api::namespaced(client, namespace), name).await
-            }
-            Kind::Workload(WorkloadKind::StatefulSet) => {
-                get::<StatefulSet>(Api::namespaced(client, namespace), name).await
-            }
+            Kind::CsiDriver => get::<CSIDriver>(Api::all(client), name).await,
+            Kind::Claim => named::<PersistentVolumeClaim>(client, namespace, name).await,
+            Kind::Workload(kind) => match kind {
+                WorkloadKind::StatefulSet => named::<StatefulSet>(client, namespace, name).await,
+                WorkloadKind::Deployment => named::<Deployment>(client, namespace, name).await,
+                WorkloadKind::DaemonSet => named::<DaemonSet>(client, namespace, name).await,
+                WorkloadKind::ReplicaSet => named::<ReplicaSet>(client, namespace, name).await,
+                WorkloadKind::ReplicationController => {
+                    named::<ReplicationController>(client, namespace, name).await
+                }
+                WorkloadKind::Job => named::<Job>(client, namespace, name).await,
+                WorkloadKind::CronJob => named::<CronJob>(client, namespace, name).await,
+                WorkloadKind::Pod => named::<Pod>(client, namespace, name).await,
+            },
         };
         self.metrics.looked_up(key.kind, got.as_ref().map(Option::is_some));
         match got {
@@ -99,6 +113,17 @@ impl Debug for LookUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LookUp").finish_non_exhaustive()
     }
+}
+
+async fn named<K>(
+    client: Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Object<'static>>, kube::Error>
+where
+    K: k8s_openapi::Resource<Scope = NamespaceResourceScope> + 'static,
+{
+    get::<K>(Api::namespaced(client, namespace), name).await
 }
 
 async fn get<K: k8s_openapi::Resource + 'static>(

@@ -15,6 +15,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use nfs_guard_policies::Gate;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tower::{
@@ -35,7 +36,18 @@ pub(super) fn router(service: Service) -> Router {
     let panicked = service.clone();
     let draining = service.clone();
     Router::new()
-        .route("/validate", post(validate))
+        .route(
+            "/validate",
+            post(|state, parameters, headers, body| {
+                review(Gate::Validating, state, parameters, headers, body)
+            }),
+        )
+        .route(
+            "/mutate",
+            post(|state, parameters, headers, body| {
+                review(Gate::Mutating, state, parameters, headers, body)
+            }),
+        )
         .with_state(service)
         .layer(from_fn_with_state(draining, leave))
         .layer(CatchPanicLayer::custom(move |_panic: Box<dyn std::any::Any + Send>| {
@@ -71,7 +83,8 @@ struct Parameters {
     timeout: Option<String>,
 }
 
-async fn validate(
+async fn review(
+    gate: Gate,
     State(service): State<Service>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
@@ -86,7 +99,8 @@ async fn validate(
         is_json(&headers)?;
         let body = tokio::time::timeout_at(deadline, whole(body, limits.body)).await;
         let body = body.map_err(|_| Fault::Body(format!("not whole within {time:?}")))??;
-        service.reviewer.review(&body, deadline.saturating_duration_since(Instant::now())).await
+        let time = deadline.saturating_duration_since(Instant::now());
+        service.reviewer.review(gate, &body, time).await
     };
     match judged.await {
         Ok(answer) => Json(answer).into_response(),

@@ -1,0 +1,254 @@
+//! From a volume, or a driver, to the storage and how the kubelet mounts it.
+
+use super::{Resolver, Volume};
+use crate::{
+    backing::{Backing, Hop, Kind, Nfs, Unknown},
+    catalogue::{Driver, Probe},
+    cluster::Lookup,
+    facts::{
+        self, AccessMode, CsiSource, FlexSource, FsGroupPolicy, NfsSource, PersistentVolume,
+        PersistentVolumeSource, StringMap, VolumeMode,
+    },
+    in_tree::{self, InTree},
+    text::Text,
+};
+
+/// What a volume ends up on, and how it is mounted.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) backing: Backing,
+    pub(super) mount: Mount,
+}
+
+/// How the kubelet mounts a volume, as far as it decides who gives its files to
+/// the pod's fsGroup.
+#[derive(Debug)]
+pub(super) enum Mount {
+    /// Nobody does: a raw device, a plug-in that leaves owners alone, or a
+    /// volume that may only be read.
+    KeepsOwner,
+    /// A plug-in of the kubelet does.
+    InTree,
+    /// A CSI driver mounts it.
+    Csi {
+        driver: String,
+        /// Whether the volume has a filesystem type, or may have one.
+        has_fs_type: bool,
+        /// Whether one node or one pod alone may write to it.
+        single_writer: bool,
+    },
+    /// The objects at hand do not tell.
+    Unknown,
+}
+
+impl Storage {
+    pub(super) fn raw_device() -> Self {
+        Self { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner }
+    }
+}
+
+impl From<Unknown> for Storage {
+    fn from(unknown: Unknown) -> Self {
+        Self { backing: Backing::Unknown(unknown), mount: Mount::Unknown }
+    }
+}
+
+/// The worst of several possible ends, and the way to it: NFS, then what nobody
+/// can name, then the rest.
+pub(super) fn worst(
+    ends: impl IntoIterator<Item = (Vec<Hop>, Storage)>,
+) -> Option<(Vec<Hop>, Storage)> {
+    ends.into_iter().min_by_key(|(_, storage)| match storage.backing.kind() {
+        Kind::Nfs => 0,
+        Kind::Unknown => 1,
+        Kind::OtherNetworkFs => 2,
+        Kind::Block | Kind::Local => 3,
+    })
+}
+
+impl Resolver<'_> {
+    /// Whether the kubelet may walk over every file of the volume to give it to
+    /// the pod's fsGroup, which is what `fsGroupChangePolicy` is about. Where
+    /// the objects do not tell, it may.
+    ///
+    /// Source: `supportsFSGroup` in `pkg/volume/csi/csi_mounter.go`; a driver
+    /// without a `CSIDriver` object is treated as one with the default policy.
+    #[must_use]
+    pub fn changes_owner(&self, volume: &Volume<'_>) -> bool {
+        let (driver, has_fs_type, single_writer) = match &volume.mount {
+            Mount::KeepsOwner => return false,
+            Mount::InTree | Mount::Unknown => return true,
+            Mount::Csi { driver, has_fs_type, single_writer } => {
+                (driver, *has_fs_type, *single_writer)
+            }
+        };
+        let known = self.catalogue.find(driver);
+        if known.is_some_and(|known| known.takes_fs_group) {
+            return false;
+        }
+        // The object is what the kubelet asks. The catalogue stands in where
+        // there is none to see: in a snapshot without drivers.
+        let policy = match self.cluster.csi_driver(driver) {
+            Lookup::Found(found) => found.spec.fs_group_policy,
+            Lookup::Missing => known.and_then(|known| known.fs_group_policy).unwrap_or_default(),
+            Lookup::NotSynced => {
+                self.not_synced(facts::Kind::CsiDriver);
+                return true;
+            }
+        };
+        match policy {
+            FsGroupPolicy::File => true,
+            FsGroupPolicy::None => false,
+            FsGroupPolicy::ReadWriteOnceWithFsType => has_fs_type && single_writer,
+        }
+    }
+
+    pub(super) fn volume(&self, volume: &PersistentVolume<'_>, hops: &mut Vec<Hop>) -> Storage {
+        let spec = &volume.spec;
+        if spec.volume_mode == VolumeMode::Block {
+            return Storage::raw_device();
+        }
+        let probe = Probe {
+            access_modes: &spec.access_modes,
+            volume_mode: spec.volume_mode,
+            ..Probe::default()
+        };
+        match &spec.source {
+            None => Unknown::NoSource.into(),
+            Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
+            Some(PersistentVolumeSource::InTree(source)) => {
+                self.in_tree(in_tree::find(source), source, &probe, hops)
+            }
+            Some(PersistentVolumeSource::Flex(flex)) => self.flex(flex, &spec.mount_options, hops),
+            Some(PersistentVolumeSource::Csi(csi)) => {
+                self.csi(csi, &probe, &spec.mount_options, hops)
+            }
+        }
+    }
+
+    /// Inline, a volume counts as one that a single pod writes to.
+    pub(super) fn inline_csi(&self, csi: &CsiSource<'_>, hops: &mut Vec<Hop>) -> Storage {
+        let mut storage = self.csi(csi, &Probe::default(), &[], hops);
+        if let Mount::Csi { single_writer, .. } = &mut storage.mount {
+            *single_writer = true;
+        }
+        storage
+    }
+
+    fn csi(
+        &self,
+        csi: &CsiSource<'_>,
+        around: &Probe<'_>,
+        mount_options: &[Text<'_>],
+        hops: &mut Vec<Hop>,
+    ) -> Storage {
+        hops.push(Hop::Driver(csi.driver.to_string()));
+        let probe = Probe {
+            attributes: Some(&csi.volume_attributes),
+            fs_type: csi.fs_type.as_deref(),
+            volume_handle: csi.volume_handle.as_deref(),
+            ..*around
+        };
+        let backing = self.backing(&csi.driver, &probe, &csi.volume_attributes, mount_options);
+        let has_fs_type = csi.fs_type.as_deref().is_some_and(|fs_type| !fs_type.is_empty());
+        Storage { backing, mount: mount(&csi.driver, has_fs_type, around.access_modes) }
+    }
+
+    /// The volume a driver will make; `told` is where an NFS driver would be
+    /// told its server and share.
+    pub(super) fn driver(
+        &self,
+        name: &str,
+        probe: &Probe<'_>,
+        told: &StringMap<'_>,
+        mount_options: &[Text<'_>],
+    ) -> Storage {
+        let backing = self.backing(name, probe, told, mount_options);
+        let known = self.catalogue.find(name);
+        // Of an unknown driver nobody knows which type it takes when none is named.
+        let default = known.is_none_or(|known| known.default_fs_type.is_some());
+        let has_fs_type = probe.fs_type().map_or(default, |fs_type| !fs_type.is_empty());
+        let in_tree_name = name.starts_with("kubernetes.io/");
+        let migrated = known.filter(|_| in_tree_name).and_then(|known| known.names.first());
+        let driver = migrated.map_or(name, String::as_str);
+        Storage { backing, mount: mount(driver, has_fs_type, probe.access_modes) }
+    }
+
+    /// What the catalogue says.
+    fn backing(
+        &self,
+        name: &str,
+        probe: &Probe<'_>,
+        told: &StringMap<'_>,
+        mount_options: &[Text<'_>],
+    ) -> Backing {
+        let Some(driver) = self.catalogue.find(name) else {
+            return Backing::Unknown(Unknown::Driver(name.into()));
+        };
+        match driver.judge(probe) {
+            Kind::Nfs => Backing::Nfs(driver_nfs(driver, told, mount_options)),
+            Kind::Unknown => Backing::Unknown(Unknown::Undecided(name.into())),
+            other => Backing::Other(other),
+        }
+    }
+
+    pub(super) fn flex(
+        &self,
+        flex: &FlexSource<'_>,
+        mount_options: &[Text<'_>],
+        hops: &mut Vec<Hop>,
+    ) -> Storage {
+        hops.push(Hop::Driver(flex.driver.to_string()));
+        let told = StringMap::default();
+        let backing = self.backing(&flex.driver, &Probe::default(), &told, mount_options);
+        Storage { backing, mount: Mount::InTree }
+    }
+
+    pub(super) fn in_tree(
+        &self,
+        known: Option<InTree>,
+        source: &str,
+        probe: &Probe<'_>,
+        hops: &mut Vec<Hop>,
+    ) -> Storage {
+        hops.push(Hop::Source(source.into()));
+        match known {
+            Some(InTree::Is { kind, sets_owner }) => {
+                let mount = if sets_owner { Mount::InTree } else { Mount::KeepsOwner };
+                Storage { backing: Backing::Other(kind), mount }
+            }
+            Some(InTree::Migrated { driver, kind }) => {
+                let told = StringMap::default();
+                let by_driver = || self.backing(driver, probe, &told, &[]);
+                let backing = kind.map_or_else(by_driver, Backing::Other);
+                // The translation gives every such volume a type.
+                Storage { backing, mount: mount(driver, true, probe.access_modes) }
+            }
+            Some(InTree::Ephemeral) | None => Unknown::Source(source.into()).into(),
+        }
+    }
+}
+
+pub(super) fn in_tree_nfs(
+    nfs: &NfsSource<'_>,
+    mount_options: &[Text<'_>],
+    hops: &mut Vec<Hop>,
+) -> Storage {
+    hops.push(Hop::Source("nfs".into()));
+    let options = mount_options.iter().map(Text::as_str);
+    let backing = Backing::Nfs(Nfs::new(Some(&nfs.server), Some(&nfs.path), options));
+    // The in-tree plug-in never changes an owner (`pkg/volume/nfs/nfs.go`).
+    Storage { backing, mount: Mount::KeepsOwner }
+}
+
+fn driver_nfs(driver: &Driver, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
+    let options = mount_options.iter().map(Text::as_str);
+    let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
+    Nfs { version: driver.version_fixed.clone().or(nfs.version), ..nfs }
+}
+
+fn mount(driver: &str, has_fs_type: bool, access_modes: &[AccessMode]) -> Mount {
+    let single = [AccessMode::ReadWriteOnce, AccessMode::ReadWriteOncePod];
+    let single_writer = access_modes.iter().any(|mode| single.contains(mode));
+    Mount::Csi { driver: driver.to_owned(), has_fs_type, single_writer }
+}

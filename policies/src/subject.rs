@@ -1,0 +1,122 @@
+//! What is judged: a write, or an object as it stands.
+
+use std::fmt;
+
+use crate::{facts::Object, text::Text, texts::Texts, verdict::SubjectName};
+
+/// A write under judgement.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// Who asks about it.
+    pub gate: Gate,
+    /// What is written.
+    pub change: Change<'a>,
+    /// Namespace it is written to; empty for cluster-scoped kinds. The request
+    /// says so, an object may leave it out.
+    pub namespace: Text<'a>,
+    /// Name of the user who writes it; empty when nobody does, as in a file.
+    pub user: Text<'a>,
+}
+
+impl<'a> Subject<'a> {
+    /// The object as it will be.
+    #[must_use]
+    pub fn object(&self) -> &Object<'a> {
+        match &self.change {
+            Change::Create(object) | Change::Update { new: object, .. } => object,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> SubjectName {
+        SubjectName {
+            kind: self.object().kind(),
+            namespace: self.namespace.to_string(),
+            name: self.object().metadata().display_name().to_owned(),
+        }
+    }
+}
+
+/// Where a subject is judged, and so what can be done about what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// On its way to be stored, when it can still be changed.
+    Mutating,
+    /// On its way to be stored, in the form it will have.
+    Validating,
+    /// In a file or in a cluster, by somebody who wants to know.
+    Inspection,
+}
+
+impl Gate {
+    /// The name used in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutating => "mutating",
+            Self::Validating => "validating",
+            Self::Inspection => "inspection",
+        }
+    }
+}
+
+/// What a write does.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack of its request")]
+pub enum Change<'a> {
+    /// A new object.
+    Create(Object<'a>),
+    /// Another state of an object.
+    Update {
+        /// As it will be.
+        new: Object<'a>,
+        /// As it was.
+        old: Object<'a>,
+        /// Both, as they came.
+        texts: Texts<'a>,
+    },
+}
+
+impl Change<'_> {
+    /// The operation it comes from.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Create(_) => Operation::Create,
+            Self::Update { .. } => Operation::Update,
+        }
+    }
+
+    /// Whether it changes nothing that any rule reads: finalizers, status, or
+    /// anything else that facts leave out.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Self::Update { new, old, .. } if new == old)
+    }
+}
+
+/// The operations of an admission review that make a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// Another state of an object.
+    Update,
+}
+
+impl Operation {
+    /// The name used in reviews and webhook rules.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
