@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, StatusCode, header::CONTENT_TYPE};
+use hyper::{Request, StatusCode, Uri, header::CONTENT_TYPE};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -43,6 +43,16 @@ impl ReviewClient {
             HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, url: url.to_owned() })
+    }
+
+    /// The same client, for another path of the same server.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn at(&self, path: &str) -> anyhow::Result<Self> {
+        let mut parts = self.url.parse::<Uri>()?.into_parts();
+        parts.path_and_query = Some(path.parse()?);
+        Ok(Self { client: self.client.clone(), url: Uri::from_parts(parts)?.to_string() })
     }
 
     /// Posts a body and returns the status and the answer's body.

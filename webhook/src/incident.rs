@@ -15,34 +15,61 @@ pub(crate) struct Scene {
     pub(crate) file: &'static str,
     /// What it shows.
     pub(crate) title: &'static str,
+    /// Who makes the write.
+    pub(crate) user: &'static str,
     /// Decision it must come to.
     pub(crate) decision: &'static str,
+    /// Whether the guard must change it first.
+    pub(crate) patched: bool,
     text: &'static str,
 }
 
 macro_rules! scene {
-    ($file:literal, $decision:literal, $title:literal) => {
+    ($file:literal, $title:literal, $decision:literal $(, $field:ident: $value:expr)*) => {
         Scene {
             file: $file,
             title: $title,
             decision: $decision,
             text: include_str!(concat!("../incident/requests/", $file)),
+            $($field: $value,)*
+            ..DEVELOPERS
         }
     };
 }
 
+/// What most scenes have in common.
+const DEVELOPERS: Scene =
+    Scene { file: "", title: "", user: "developer", decision: "", patched: false, text: "" };
+
 /// The writes, in the order they are told.
-pub(crate) const SCENES: [Scene; 6] = [
-    scene!("vault-on-nfs.yaml", "deny", "Vault as it was on the day: both templates on NFS"),
-    scene!("vault-on-block.yaml", "allow", "the same Vault on encrypted block storage"),
+pub(crate) const SCENES: [Scene; 7] = [
+    scene!(
+        "vault-on-nfs.yaml",
+        "Vault as it was on the day: both templates on NFS",
+        "deny",
+        patched: true
+    ),
+    scene!(
+        "vault-on-block.yaml",
+        "the same Vault on encrypted block storage",
+        "allow",
+        patched: true
+    ),
+    scene!(
+        "vault-pod.yaml",
+        "one of its pods, as a set of before the guard makes it",
+        "allow",
+        patched: true,
+        user: "system:serviceaccount:kube-system:statefulset-controller"
+    ),
     scene!(
         "claim-by-default.yaml",
-        "deny",
-        "a claim that names no class, where the default is NFS"
+        "a claim that names no class, where the default is NFS",
+        "deny"
     ),
-    scene!("claim-by-volume.yaml", "deny", "a claim bound by name to a static NFS volume"),
-    scene!("web-on-nfs.yaml", "allow", "a web server on NFS, which is nobody's business"),
-    scene!("claim-of-no-class.yaml", "warn", "a claim whose class does not exist"),
+    scene!("claim-by-volume.yaml", "a claim bound by name to a static NFS volume", "deny"),
+    scene!("web-on-nfs.yaml", "a web server on NFS, which is nobody's business", "allow"),
+    scene!("claim-of-no-class.yaml", "a claim whose class does not exist", "warn"),
 ];
 
 /// The cluster at the time, as a snapshot.
@@ -53,6 +80,11 @@ pub(crate) fn cluster() -> Snapshot {
 }
 
 impl Scene {
+    /// Whether a person writes it, with kubectl.
+    pub(crate) fn is_applied(&self) -> bool {
+        self.user == DEVELOPERS.user
+    }
+
     /// The object that is written.
     pub(crate) fn object(&self) -> Value {
         let mut objects = read(self.file, self.text).objects.into_iter();
@@ -61,7 +93,7 @@ impl Scene {
 }
 
 /// A review of the CREATE of an object, as the apiserver would send it.
-pub(crate) fn review(uid: &str, object: &Value) -> Value {
+pub(crate) fn review(scene: &Scene, object: &Value) -> Value {
     let (group, version) = match object["apiVersion"].as_str().unwrap_or_default().split_once('/') {
         Some((group, version)) => (group, version),
         None => ("", "v1"),
@@ -70,12 +102,12 @@ pub(crate) fn review(uid: &str, object: &Value) -> Value {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
-            "uid": uid,
+            "uid": scene.file,
             "kind": {"group": group, "version": version, "kind": object["kind"]},
             "namespace": object["metadata"]["namespace"],
             "name": object["metadata"]["name"],
             "operation": "CREATE",
-            "userInfo": {"username": "developer"},
+            "userInfo": {"username": scene.user},
             "object": object,
             "dryRun": false,
         },

@@ -7,7 +7,9 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use serde_json::Value;
+use json_patch::Patch;
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{Exit, Failure, embedded::Embedded, running::Signals};
@@ -61,10 +63,17 @@ impl Demo {
             count("allow"),
             count("warn"),
         )?;
-        let surprise = answers.iter().find(|(scene, answer)| scene.decision != answer.decision);
+        let surprise = answers.iter().find(|(scene, answer)| {
+            scene.decision != answer.decision || scene.patched != answer.patch.is_some()
+        });
         if let Some((scene, answer)) = surprise {
-            let (expected, got) = (scene.decision, answer.decision);
-            writeln!(out, "demo: {}: expected {expected}, got {got}", scene.file)?;
+            let patched = |patched| if patched { ", patched" } else { "" };
+            let (expected, got) = (patched(scene.patched), patched(answer.patch.is_some()));
+            writeln!(
+                out,
+                "demo: {}: expected {}{expected}, got {}{got}",
+                scene.file, scene.decision, answer.decision,
+            )?;
             return Ok(Exit::Negative);
         }
         if self.keep {
@@ -75,35 +84,55 @@ impl Demo {
     }
 }
 
-/// The answer to one scene.
+/// The answers to one scene: what is changed, and what is decided of the result.
 struct Answer {
+    patch: Option<Patch>,
     decision: &'static str,
-    response: Value,
+    mutating: Value,
+    validating: Value,
     object: Value,
     size: usize,
     milliseconds: f64,
 }
 
+/// Asks both webhooks, as the apiserver would: the second about what the first
+/// made of the object.
 async fn ask(client: &ReviewClient, scene: &Scene) -> anyhow::Result<Answer> {
-    let object = scene.object();
-    let review = incident::review(scene.file, &object).to_string();
-    let (size, asked) = (review.len(), Instant::now());
-    let (status, body) = client.post("application/json", review).await?;
+    let mut object = scene.object();
+    let size = incident::review(scene, &object).to_string().len();
+    let asked = Instant::now();
+    let mutating = post(&client.at("/mutate")?, scene, &object).await?;
+    let patch = patch(&mutating)?;
+    if let Some(patch) = &patch {
+        json_patch::patch(&mut object, patch).context("the patch does not fit the object")?;
+    }
+    let validating = post(client, scene, &object).await?;
     let milliseconds = asked.elapsed().as_secs_f64() * 1000.0;
-    let mut answer: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
-    ensure!(status.is_success(), "no decision: HTTP {status}: {answer}");
-    let response = answer["response"].take();
-    let decision = match (&response["allowed"], &response["warnings"]) {
+    let decision = match (&validating["allowed"], &validating["warnings"]) {
         (Value::Bool(false), _) => "deny",
         (_, Value::Array(_)) => "warn",
         _ => "allow",
     };
-    Ok(Answer { decision, response, object, size, milliseconds })
+    Ok(Answer { patch, decision, mutating, validating, object, size, milliseconds })
+}
+
+async fn post(client: &ReviewClient, scene: &Scene, object: &Value) -> anyhow::Result<Value> {
+    let review = incident::review(scene, object).to_string();
+    let (status, body) = client.post("application/json", review).await?;
+    let mut answer: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
+    ensure!(status.is_success(), "no decision: HTTP {status}: {answer}");
+    Ok(answer["response"].take())
+}
+
+fn patch(response: &Value) -> anyhow::Result<Option<Patch>> {
+    let patch: Option<ByteString> = serde_json::from_value(response["patch"].clone())?;
+    let patch = patch.map(|ByteString(json)| serde_json::from_slice(&json));
+    patch.transpose().context("the patch is no JSON Patch")
 }
 
 impl Answer {
     fn show(&self, out: &mut impl Write, scene: &Scene) -> io::Result<()> {
-        let Self { decision, response, object, size, milliseconds } = self;
+        let Self { patch, decision, mutating, validating, object, size, milliseconds } = self;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, metadata) = (text(&object["kind"]), &object["metadata"]);
         let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
@@ -113,13 +142,20 @@ impl Answer {
             _ => AnsiColor::Green.on_default(),
         };
         writeln!(out, "   request   CREATE {kind} {namespace}/{name}, review of {size} bytes")?;
+        if let Some(patch) = patch {
+            writeln!(out, "   patch     {}", json!(patch))?;
+        }
         writeln!(out, "   decision  {style}{decision}{style:#} in {milliseconds:.1} ms")?;
+        if !scene.is_applied() {
+            return writeln!(out, "   written by {}\n", scene.user);
+        }
         writeln!(out, "$ kubectl apply -f {}", scene.file)?;
-        for warning in response["warnings"].as_array().into_iter().flatten() {
+        let warnings = [mutating, validating].map(|response| response["warnings"].as_array());
+        for warning in warnings.into_iter().flatten().flatten() {
             writeln!(out, "Warning: {}", text(warning))?;
         }
         if *decision == "deny" {
-            let message = text(&response["status"]["message"]);
+            let message = text(&validating["status"]["message"]);
             writeln!(
                 out,
                 "Error from server (Forbidden): error when creating \"{}\": admission webhook \

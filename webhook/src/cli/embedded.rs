@@ -12,15 +12,23 @@ use super::{
     Exit, Failure,
     running::{Running, Signals, Start},
 };
-use crate::{cluster::View, config::Loaded, incident, metrics::Metrics};
+use crate::{
+    cluster::View,
+    config::Loaded,
+    incident::{self, SCENES},
+    metrics::Metrics,
+};
+
+/// The reviews that lie beside the CA, to be pasted.
+const SET: &str = "set.json";
+const POD: &str = "pod.json";
 
 pub(super) struct Embedded {
     running: Running,
     material: Material,
     ca_file: PathBuf,
-    review_file: PathBuf,
     // Removed with the server.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Embedded {
@@ -36,11 +44,12 @@ impl Embedded {
             .map_err(|error| anyhow!(error).context("cannot issue a certificate"))?;
         let directory = TempDir::with_prefix("nfs-guard-").context("cannot make a directory")?;
         let ca_file = ca_out.unwrap_or_else(|| directory.path().join("ca.crt"));
-        let review_file = directory.path().join("review.json");
         fs::write(&ca_file, material.ca_bundle())
             .with_context(|| format!("cannot write {}", ca_file.display()))?;
-        let review = incident::review("try-it", &incident::SCENES[0].object());
-        fs::write(&review_file, review.to_string())?;
+        for (name, scene) in [(SET, &SCENES[0]), (POD, &SCENES[2])] {
+            let review = incident::review(scene, &scene.object());
+            fs::write(directory.path().join(name), review.to_string())?;
+        }
 
         let (running, announcer) = Running::start(Start {
             listen,
@@ -53,7 +62,7 @@ impl Embedded {
             audit,
         })?;
         announcer.announce(Some(&ca_file));
-        Ok(Self { running, material, ca_file, review_file, _directory: directory })
+        Ok(Self { running, material, ca_file, directory })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -64,11 +73,17 @@ impl Embedded {
         self.material.ca_bundle()
     }
 
-    /// A command that asks for the judgement of the incident.
+    /// Commands that ask for the judgement of the incident, and for what is
+    /// added to its set and to one of its pods; ready to paste.
     pub(super) fn curl(&self) -> String {
-        let (ca, review) = (self.ca_file.display(), self.review_file.display());
-        let url = self.url();
-        format!("curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}")
+        let (ca, url) = (self.ca_file.display(), self.url());
+        let mutate = url.replace("/validate", "/mutate");
+        let line = |review: &str, url: &str| {
+            let review = self.directory.path().join(review);
+            let review = review.display();
+            format!("curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}")
+        };
+        [line(SET, url), line(SET, &mutate), line(POD, &mutate)].join("\n  ")
     }
 
     pub(super) async fn until_stopped(
