@@ -6,6 +6,7 @@ mod command_line;
 mod control_plane;
 mod enforcement;
 mod faults;
+mod fs_group;
 mod http;
 mod manifests;
 mod outage;
