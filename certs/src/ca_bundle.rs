@@ -1,12 +1,17 @@
 //! Tells the API server which CA to trust when it calls the webhook.
 
+use std::fmt;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, TestOperation};
 use k8s_openapi::ByteString;
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingWebhook, ValidatingWebhookConfiguration,
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::apiserver::{FIELD_MANAGER, status_code};
@@ -26,8 +31,16 @@ pub enum Published {
     Changed,
 }
 
-/// Writes `ca_bundle`, in PEM, into every entry of the
-/// `ValidatingWebhookConfiguration` named `configuration`.
+/// A webhook configuration, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// A `ValidatingWebhookConfiguration`.
+    Validating(String),
+    /// A `MutatingWebhookConfiguration`.
+    Mutating(String),
+}
+
+/// Writes `ca_bundle`, in PEM, into every entry of a webhook configuration.
 ///
 /// It sends a JSON Patch and not a server-side apply: an applied entry would be
 /// co-owned by us, so that once the chart drops it a stub with nothing but our
@@ -36,55 +49,97 @@ pub enum Published {
 /// the entry of that name.
 pub async fn publish(
     client: kube::Client,
+    configuration: &Configuration,
+    ca_bundle: &str,
+) -> Result<Published, PublishError> {
+    match configuration {
+        Configuration::Validating(name) => {
+            publish_in::<ValidatingWebhookConfiguration>(client, name, ca_bundle).await
+        }
+        Configuration::Mutating(name) => {
+            publish_in::<MutatingWebhookConfiguration>(client, name, ca_bundle).await
+        }
+    }
+}
+
+async fn publish_in<K: Entries>(
+    client: kube::Client,
     configuration: &str,
     ca_bundle: &str,
 ) -> Result<Published, PublishError> {
-    let api = Api::<ValidatingWebhookConfiguration>::all(client);
+    let api = Api::<K>::all(client);
     let params =
         PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let mut round = 1;
     loop {
-        let read =
-            api.get(configuration).await.map_err(|error| refused("get", configuration, error))?;
-        let version = read.metadata.resource_version.unwrap_or_default();
-        let entries = read.webhooks.unwrap_or_default();
-        let Some(patch) = patch(&version, entries.iter().map(Entry::from), ca_bundle) else {
+        let read = api
+            .get(configuration)
+            .await
+            .map_err(|error| refused::<K>("get", configuration, error))?;
+        let version = read.metadata().resource_version.as_deref().unwrap_or_default();
+        let Some(patch) = patch(version, read.entries(), ca_bundle) else {
             return Ok(Published::Unchanged);
         };
         match api.patch(configuration, &params, &Patch::<()>::Json(patch)).await {
             Ok(_) => {
-                tracing::info!(configuration, "published the CA bundle");
+                tracing::info!(kind = K::KIND, configuration, "published the CA bundle");
                 return Ok(Published::Changed);
             }
             Err(error) if conflicts(&error) && round < ROUNDS => {
-                tracing::debug!(configuration, "another writer came first");
+                tracing::debug!(kind = K::KIND, configuration, "another writer came first");
                 round += 1;
             }
-            Err(error) => return Err(refused("patch", configuration, error)),
+            Err(error) => return Err(refused::<K>("patch", configuration, error)),
         }
     }
 }
 
 /// Why the API server does not trust our CA.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} ValidatingWebhookConfiguration {configuration}: {advice}")]
+#[error("cannot {verb} {kind} {configuration}: {advice}")]
 pub struct PublishError {
+    kind: &'static str,
     verb: &'static str,
     configuration: String,
     advice: &'static str,
     source: kube::Error,
 }
 
-/// The part of a webhook entry that matters here, the same for validating and
-/// for mutating ones.
+/// The two kinds of configuration, whose entries are alike as far as it matters
+/// here.
+trait Entries:
+    k8s_openapi::Metadata<Ty = ObjectMeta>
+    + k8s_openapi::Resource<Scope = ClusterResourceScope>
+    + Clone
+    + fmt::Debug
+    + DeserializeOwned
+{
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>>;
+}
+
+impl Entries for ValidatingWebhookConfiguration {
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let webhooks = self.webhooks.iter().flatten();
+        webhooks.map(|webhook| Entry::new(&webhook.name, &webhook.client_config))
+    }
+}
+
+impl Entries for MutatingWebhookConfiguration {
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let webhooks = self.webhooks.iter().flatten();
+        webhooks.map(|webhook| Entry::new(&webhook.name, &webhook.client_config))
+    }
+}
+
+/// The part of a webhook entry that matters here.
 struct Entry<'a> {
     name: &'a str,
     ca_bundle: Option<&'a ByteString>,
 }
 
-impl<'a> From<&'a ValidatingWebhook> for Entry<'a> {
-    fn from(webhook: &'a ValidatingWebhook) -> Self {
-        Self { name: &webhook.name, ca_bundle: webhook.client_config.ca_bundle.as_ref() }
+impl<'a> Entry<'a> {
+    fn new(name: &'a str, client: &'a WebhookClientConfig) -> Self {
+        Self { name, ca_bundle: client.ca_bundle.as_ref() }
     }
 }
 
@@ -131,7 +186,11 @@ fn conflicts(error: &kube::Error) -> bool {
     matches!(status_code(error), Some(409 | 422))
 }
 
-fn refused(verb: &'static str, configuration: &str, source: kube::Error) -> PublishError {
+fn refused<K: Entries>(
+    verb: &'static str,
+    configuration: &str,
+    source: kube::Error,
+) -> PublishError {
     let advice = match (verb, status_code(&source)) {
         ("get", Some(403)) => "grant the service account the verb `get` on it by a ClusterRole",
         (_, Some(403)) => "grant the service account the verb `patch` on it by a ClusterRole",
@@ -143,7 +202,7 @@ fn refused(verb: &'static str, configuration: &str, source: kube::Error) -> Publ
         (_, Some(_)) => "see what the API server says",
         (_, None) => "check that the API server can be reached",
     };
-    PublishError { verb, configuration: configuration.to_owned(), advice, source }
+    PublishError { kind: K::KIND, verb, configuration: configuration.to_owned(), advice, source }
 }
 
 #[cfg(test)]
@@ -155,6 +214,10 @@ mod tests {
 
     const PATH: &str =
         "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/nfs-guard";
+
+    fn validating() -> Configuration {
+        Configuration::Validating("nfs-guard".to_owned())
+    }
 
     const PEM: &str = "pem";
     const PEM_BASE64: &str = "cGVt";
@@ -237,8 +300,7 @@ mod tests {
         for (case, entries, expected) in cases {
             let read: ValidatingWebhookConfiguration =
                 serde_json::from_value(configuration(entries)).expect(case);
-            let webhooks = read.webhooks.expect(case);
-            let patch = patch("7", webhooks.iter().map(Entry::from), PEM);
+            let patch = patch("7", read.entries(), PEM);
             assert_eq!(json!(patch), expected, "{case}");
         }
     }
@@ -248,8 +310,8 @@ mod tests {
         let server = FakeApiserver::default();
         server.put(PATH, configuration(&[("a", None), ("b", Some(OTHER_BASE64))]));
 
-        let first = publish(server.client(), "nfs-guard", PEM).await;
-        let second = publish(server.client(), "nfs-guard", PEM).await;
+        let first = publish(server.client(), &validating(), PEM).await;
+        let second = publish(server.client(), &validating(), PEM).await;
 
         assert_eq!(first.expect("publishes"), Published::Changed);
         assert_eq!(second.expect("publishes"), Published::Unchanged);
@@ -258,6 +320,28 @@ mod tests {
             [("a".to_owned(), json!(PEM_BASE64)), ("b".to_owned(), json!(PEM_BASE64)),]
         );
         assert_eq!(methods(&server), ["GET", "PATCH", "GET"]);
+    }
+
+    #[tokio::test]
+    async fn a_mutating_configuration_is_told_just_as_well() {
+        let path = PATH.replace("validating", "mutating");
+        let server = FakeApiserver::default();
+        let mut object = configuration(&[("a", None)]);
+        object["kind"] = json!("MutatingWebhookConfiguration");
+        server.put(&path, object);
+
+        let mutating = Configuration::Mutating("nfs-guard".to_owned());
+        let published = publish(server.client(), &mutating, PEM).await;
+
+        assert_eq!(published.expect("publishes"), Published::Changed);
+        let told = &server.object(&path)["webhooks"][0]["clientConfig"]["caBundle"];
+        assert_eq!(told, PEM_BASE64);
+
+        let other = Configuration::Mutating("other".to_owned());
+        let error = publish(server.client(), &other, PEM).await.expect_err("is not there");
+        let message = "cannot get MutatingWebhookConfiguration other: \
+                       install it, or give the name of the one that is installed";
+        assert_eq!(error.to_string(), message);
     }
 
     #[tokio::test]
@@ -271,7 +355,7 @@ mod tests {
             }
         });
 
-        let published = publish(server.client(), "nfs-guard", PEM).await;
+        let published = publish(server.client(), &validating(), PEM).await;
 
         assert_eq!(published.expect("publishes"), Published::Changed);
         assert_eq!(
@@ -289,7 +373,7 @@ mod tests {
             objects.put(PATH, configuration(&[("a", Some(PEM_BASE64))]));
         });
 
-        let published = publish(server.client(), "nfs-guard", PEM).await;
+        let published = publish(server.client(), &validating(), PEM).await;
 
         assert_eq!(published.expect("publishes"), Published::Unchanged);
         assert_eq!(methods(&server), ["GET", "PATCH", "GET"]);
@@ -348,7 +432,7 @@ mod tests {
             server.put(PATH, configuration(&[("a", None)]));
             server.refuse(method, refusal);
 
-            let error = publish(server.client(), "nfs-guard", PEM).await.expect_err(case);
+            let error = publish(server.client(), &validating(), PEM).await.expect_err(case);
 
             assert_eq!(error.to_string(), message, "{case}");
             assert_eq!(server.requests().len(), requests, "{case}");

@@ -21,7 +21,7 @@ mod store;
 #[cfg(test)]
 mod fake_apiserver;
 
-pub use ca_bundle::{PublishError, Published, publish};
+pub use ca_bundle::{Configuration, PublishError, Published, publish};
 pub use issue::{IssueError, issue};
 pub use material::{Material, MaterialError};
 pub use names::{NamesError, ServerNames};

@@ -27,7 +27,54 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-The part of a webhook entry that does not depend on its tier.
+What the validating webhook is asked about: every write of what runs pods, and of claims.
+*/}}
+{{- define "nfs-guard.validatingRules" -}}
+- apiGroups: [apps]
+  apiVersions: [v1]
+  resources: [statefulsets, deployments, daemonsets, replicasets]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [batch]
+  apiVersions: [v1]
+  resources: [jobs, cronjobs]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [pods, replicationcontrollers, persistentvolumeclaims]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+{{- end }}
+
+{{/*
+What the mutating webhook is asked about: pod templates, and pods while they can still be changed.
+*/}}
+{{- define "nfs-guard.mutatingRules" -}}
+- apiGroups: [apps]
+  apiVersions: [v1]
+  resources: [statefulsets, deployments, daemonsets, replicasets]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [batch]
+  apiVersions: [v1]
+  resources: [jobs, cronjobs]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [replicationcontrollers]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [pods]
+  operations: [CREATE]
+  scope: Namespaced
+{{- end }}
+
+{{/*
+The part of a webhook entry that does not depend on what it is asked about, nor on its tier.
 
 An error in a match condition makes the API server skip an entry that may be
 ignored, and refuse the request for one that may not. So every field that may
@@ -35,24 +82,6 @@ be absent is asked for with has() before it is read.
 */}}
 {{- define "nfs-guard.webhookEntry" -}}
 admissionReviewVersions: [v1]
-# No caBundle: the guard writes its own, and an upgrade must not blank it.
-clientConfig:
-  service:
-    name: {{ include "nfs-guard.fullname" . }}
-    namespace: {{ .Release.Namespace }}
-    path: /validate
-    port: {{ .Values.service.port }}
-rules:
-  - apiGroups: [apps]
-    apiVersions: [v1]
-    resources: [statefulsets]
-    operations: [CREATE, UPDATE]
-    scope: Namespaced
-  - apiGroups: [""]
-    apiVersions: [v1]
-    resources: [persistentvolumeclaims]
-    operations: [CREATE, UPDATE]
-    scope: Namespaced
 matchPolicy: Equivalent
 matchConditions:
   # Kubelets report on what runs already.
@@ -76,6 +105,16 @@ matchConditions:
       (has(object.metadata.annotations) && object.metadata.annotations != oldObject.metadata.annotations)
 sideEffects: NoneOnDryRun
 timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+{{- end }}
+
+{{/*
+How the API server reaches the guard; the caller adds the path. No caBundle: the
+guard writes its own, and an upgrade must not blank it.
+*/}}
+{{- define "nfs-guard.service" -}}
+name: {{ include "nfs-guard.fullname" . }}
+namespace: {{ .Release.Namespace }}
+port: {{ .Values.service.port }}
 {{- end }}
 
 {{/*

@@ -50,6 +50,7 @@ fn names_every_object_after_the_release() {
             "ClusterRole",
             "ClusterRoleBinding",
             "ConfigMap",
+            "MutatingWebhookConfiguration",
             "Role",
             "RoleBinding",
             "Service",
@@ -77,18 +78,21 @@ fn passes_values_on_to_the_objects() {
     assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], 8443);
     let config = &object("ConfigMap")["data"]["config.yaml"];
     assert_eq!(config, "critical:\n  namespaces:\n  - vault\n");
-    for entry in object("ValidatingWebhookConfiguration")["webhooks"].as_array().unwrap() {
-        assert_eq!(entry["timeoutSeconds"], 7);
-        assert_eq!(entry["clientConfig"]["caBundle"], Value::Null);
-        assert_eq!(
-            entry["clientConfig"]["service"],
-            json!({
+    for (kind, path) in [
+        ("ValidatingWebhookConfiguration", "/validate"),
+        ("MutatingWebhookConfiguration", "/mutate"),
+    ] {
+        for entry in object(kind)["webhooks"].as_array().unwrap() {
+            assert_eq!(entry["timeoutSeconds"], 7);
+            assert_eq!(entry["clientConfig"]["caBundle"], Value::Null);
+            let service = json!({
                 "name": "nfs-guard",
                 "namespace": namespace.name(),
-                "path": "/validate",
+                "path": path,
                 "port": 8443,
-            })
-        );
+            });
+            assert_eq!(entry["clientConfig"]["service"], service);
+        }
     }
 }
 
@@ -109,6 +113,8 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["list", "persistentvolumes"],
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
+        &["watch", "csidrivers.storage.k8s.io"],
+        &["patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/rights-nfs-guard"],
         &["patch", own_webhooks],
         &["create", "secrets"],
         &["update", "secrets/rights-nfs-guard-tls"],
@@ -170,7 +176,8 @@ fn uninstalling_leaves_nothing_in_the_way() {
     wait_for_webhook(&critical, true);
     drop(release);
     wait_for_webhook(&critical, false);
-    let kinds = "validatingwebhookconfigurations,clusterroles,clusterrolebindings";
+    let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations,\
+                 clusterroles,clusterrolebindings";
     let left = control_plane.kubectl(User::Admin).run(&[
         "get",
         kinds,

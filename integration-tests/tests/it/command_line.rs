@@ -19,12 +19,15 @@ fn the_demo_replays_the_incident_and_ends_well() {
     for expected in [
         "volumeClaimTemplate data → StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS 192.168.1.127:/srv/nfs",
         "volumeClaimTemplate audit → StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS 192.168.1.127:/srv/nfs",
+        r#"[{"op":"add","path":"/spec/template/spec/securityContext/fsGroupChangePolicy","value":"OnRootMismatch"}]"#,
         "statefulset.apps/vault created",
-        "claim data-vault-0 → StorageClass nfs-proxmox (cluster default) → ",
+        "CREATE Pod vault/vault-1",
+        r#"[{"op":"add","path":"/spec/securityContext/fsGroupChangePolicy","value":"OnRootMismatch"}]"#,
+        "claim vault-scratch → StorageClass nfs-proxmox (cluster default) → ",
         "claim vault-snapshots → PersistentVolume vault-snapshots → driver nfs.csi.k8s.io → NFSv4 ",
         "statefulset.apps/web created",
         "Warning: critical-on-nfs: volume vault-cache: backing unknown: StorageClass fast-ssd does not exist",
-        "demo: 6 requests over TLS: 3 denied, 2 allowed, 1 allowed with a warning",
+        "demo: 7 requests over TLS: 3 denied, 3 allowed, 1 allowed with a warning",
     ] {
         assert!(ran.stdout.contains(expected), "no {expected:?} in {ran}");
     }
@@ -42,9 +45,9 @@ fn check_answers_by_its_exit_code_and_in_json() {
     let ran = nfs_guard(&["check", &requests, "--cluster", &cluster, "-o", "json"], "");
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["version"], 1);
-    let summary = serde_json::json!({"objects": 6, "denied": 3, "warned": 1, "unknown": 1});
+    let summary = serde_json::json!({"objects": 7, "denied": 3, "warned": 2, "unknown": 1});
     assert_eq!(report["summary"], summary);
-    assert_eq!(report["findings"].as_array().unwrap().len(), 5);
+    assert_eq!(report["findings"].as_array().unwrap().len(), 7);
     assert_eq!(ran.code, 1);
 }
 

@@ -135,33 +135,34 @@ fn nothing_is_rolled_out_for_the_policy_and_no_replica_set_is_touched() {
 
     // Writes that leave the template alone leave it without the policy.
     let before = kubectl.get(&["deployment", "web"]);
-    assert_eq!(template_policy(&before), &json!(null));
-    kubectl.run(&["annotate", "deployment", "web", "note=1"]).expect_success();
-    let mut annotated = manifest.clone();
-    annotated["metadata"]["labels"] = json!({"team": "web"});
-    let ran = kubectl.apply(&annotated.to_string()).expect_success();
+    kubectl.run(&["label", "deployment", "web", "team=web"]).expect_success();
+    let labelled = kubectl.get(&["deployment", "web"]);
+    assert_eq!(labelled["metadata"]["generation"], before["metadata"]["generation"]);
+    let mut twice = manifest.clone();
+    twice["spec"]["replicas"] = json!(2);
+    let ran = kubectl.apply(&twice.to_string()).expect_success();
     assert_eq!(ran.stderr, "");
+    kubectl.run(&["rollout", "status", "deployment/web", "--timeout=60s"]).expect_success();
     let after = kubectl.get(&["deployment", "web"]);
-    assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
     assert_eq!(template_policy(&after), &json!(null));
+    assert_eq!(revision(&after), revision(&before));
     assert_eq!(replica_sets(&kubectl).len(), 1);
 
-    // A pod made anew from that template gets it all the same; its set does not.
+    // Pods made anew from that template get it all the same; their set does not.
     kubectl.run(&["delete", "pod", "-l", "app=web"]).expect_success();
-    wait_for("a new pod", Duration::from_secs(30), || {
+    wait_for("new pods", Duration::from_secs(30), || {
         let pods = kubectl.get(&["pods", "-l", "app=web"]);
-        let policies: Vec<_> = pods["items"].as_array().unwrap().iter().collect();
-        let is_amended = |pod: &&Value| {
-            pod["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
-        };
-        let done = policies.len() == 1 && policies.iter().all(is_amended);
-        Ok(if done { Progress::Done(()) } else { Progress::NotYet(pods.to_string()) })
+        let pods = pods["items"].as_array().unwrap();
+        let is_amended =
+            |pod: &Value| pod["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch";
+        let done = pods.len() == 2 && pods.iter().all(is_amended);
+        Ok(if done { Progress::Done(()) } else { Progress::NotYet(format!("{pods:?}")) })
     })
     .unwrap();
     assert_eq!(template_policy(&replica_sets(&kubectl)[0]), &json!(null));
 
     // A change of the template carries it along: one roll-out, one more set.
-    let mut newer = annotated.clone();
+    let mut newer = twice.clone();
     newer["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:2");
     let ran = kubectl.apply(&newer.to_string()).expect_success();
     assert_eq!(ran.stderr.trim(), WARNING);
@@ -179,7 +180,12 @@ fn nothing_is_rolled_out_for_the_policy_and_no_replica_set_is_touched() {
     let restored = kubectl.get(&["deployment", "web"]);
     assert_eq!(restored["metadata"]["generation"], amended["metadata"]["generation"]);
     assert_eq!(template_policy(&restored), "OnRootMismatch");
+    assert_eq!(revision(&restored), revision(&amended));
     assert_eq!(replica_sets(&kubectl).len(), 2, "no controller fights over it");
+}
+
+fn revision(deployment: &Value) -> &Value {
+    &deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
 }
 
 fn replica_sets(kubectl: &Kubectl) -> Vec<Value> {

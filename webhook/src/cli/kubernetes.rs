@@ -8,7 +8,7 @@ use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nfs_guard_certs::{Material, ServerNames, Slot, Store, publish};
+use nfs_guard_certs::{Configuration, Material, ServerNames, Slot, Store, publish};
 
 use super::{Failure, serve::KubernetesArguments};
 use crate::manifest::InputError;
@@ -32,7 +32,7 @@ pub(super) struct Guarded {
     store: Store,
     names: ServerNames,
     slot: Arc<Slot>,
-    webhook_configuration: String,
+    configurations: [Configuration; 2],
 }
 
 impl Guarded {
@@ -61,8 +61,9 @@ impl Guarded {
         let store = Store::new(Api::namespaced(asking.clone(), namespace), tls_secret.as_str());
         let material = ensure(&store, &names).await?;
         let slot = Arc::new(Slot::new(&material));
-        let webhook_configuration = webhook_configuration.clone();
-        Ok(Self { watching, asking, store, names, slot, webhook_configuration })
+        let name = || webhook_configuration.clone();
+        let configurations = [Configuration::Validating(name()), Configuration::Mutating(name())];
+        Ok(Self { watching, asking, store, names, slot, configurations })
     }
 
     /// A client for watches.
@@ -103,9 +104,11 @@ impl Guarded {
         // Another replica may have put a new one there since we started.
         let material = ensure(&self.store, &self.names).await?;
         self.slot.swap(&material);
-        let configuration = &self.webhook_configuration;
-        let published = publish(self.asking.clone(), configuration, material.ca_bundle()).await?;
-        tracing::info!(configuration, ?published, "CA bundle in the webhook configuration");
+        for configuration in &self.configurations {
+            let published = publish(self.asking.clone(), configuration, material.ca_bundle());
+            let published = published.await?;
+            tracing::info!(?configuration, ?published, "CA bundle in the webhook configuration");
+        }
         Ok(material.ca_bundle().to_owned())
     }
 }
