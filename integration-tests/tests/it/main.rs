@@ -9,4 +9,5 @@ mod faults;
 mod http;
 mod manifests;
 mod outage;
+mod server;
 mod shutdown;
