@@ -68,12 +68,9 @@ pub enum Fault {
         /// The objects that are left.
         keys: String,
     },
-    /// More requests than can be judged at once.
-    #[error("overloaded: {limit} requests are being judged already")]
-    Overload {
-        /// Most requests judged at once.
-        limit: usize,
-    },
+    /// More than can be held, or judged, at once.
+    #[error("overloaded: {0}")]
+    Overload(String),
     /// A bug; the request is lost, the server is not.
     #[error("a panic while judging; please report it")]
     Panic,
@@ -88,7 +85,7 @@ impl Fault {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::NotAReview(_) => StatusCode::BAD_REQUEST,
             Self::Object { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotSynced(_) | Self::Overload { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotSynced(_) | Self::Overload(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::LookUp { .. } => StatusCode::BAD_GATEWAY,
             Self::Deadline { .. } | Self::TooDeep { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
@@ -108,7 +105,7 @@ impl Fault {
             Self::LookUp { .. } => "look_up",
             Self::Deadline { .. } => "deadline",
             Self::TooDeep { .. } => "too_deep",
-            Self::Overload { .. } => "overload",
+            Self::Overload(_) => "overload",
             Self::Panic => "panic",
         }
     }

@@ -1,6 +1,13 @@
 //! The listeners: reviews over TLS, health and metrics over plain HTTP.
 
+mod accept;
 mod admin;
+mod body;
+mod connection;
+mod handshake;
+mod linger;
+mod room;
+mod turn;
 mod validate;
 
 use std::{
@@ -14,32 +21,47 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::{
-    Handle,
-    accept::NoDelayAcceptor,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
 };
-use tokio::task::JoinHandle;
 
+use self::{accept::Acceptor, room::Room, turn::Turn};
 use crate::{metrics::Metrics, reviewer::Reviewer};
 
-/// Most time a client has to finish the TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a body may be on its way before it has to give way to others when
+/// room is short. The apiserver has the body whole before it sends the head.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Most time a client has to send the head of a request; also how long a
-/// connection may idle. Longer than the 90 s after which the apiserver closes
-/// its own idle connections (`http.DefaultTransport`), so that it is never we
-/// who close one it is about to use.
-const HEADER_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// Limits of the listener for reviews.
+/// Limits of the listeners.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Largest body, in bytes. etcd takes 1.5 MiB; a review holds an object
-    /// twice, and JSON is longer than what etcd stores.
+    /// Largest body, in bytes: 19 MiB, more than any review of objects that can
+    /// be stored. etcd takes requests of 1.5 MiB (`DefaultMaxRequestBytes`), which
+    /// hold the object as protobuf, with its strings as they are. A review holds
+    /// object and oldObject as JSON by Go's encoder, which writes `<`, `>`, `&`,
+    /// control characters and bytes that are no UTF-8 in six bytes each:
+    /// 2 × 6 × 1.5 MiB = 18 MiB, and 1 MiB for the rest of the request. A larger
+    /// write may reach the guard, as the apiserver takes 3 MiB from its client;
+    /// whatever the answer, etcd refuses it.
     pub body: usize,
+    /// Most bytes of bodies held at once, by all requests. Three of the largest,
+    /// or four thousand usual ones of 16 KiB.
+    pub buffered: usize,
     /// Most requests judged at once; further ones are shed.
     pub concurrent: usize,
+    /// Most connections to each listener. An apiserver keeps up to 25 idle ones
+    /// (`idleConnsPerHost`), and has as many more as it has writes in flight.
+    pub connections: usize,
+    /// Most time for the TLS handshake.
+    pub handshake: Duration,
+    /// Most time for the head of a request, and how long a connection may idle: a
+    /// client that is slow with a head costs no more than one that says
+    /// nothing. Longer than the 90 s after which the apiserver closes its own idle
+    /// connections (`http.DefaultTransport`), so that it is never we who close
+    /// one it is about to use.
+    pub idle: Duration,
     /// Most time for one request when the apiserver names none, and the most it
     /// can name.
     pub deadline: Duration,
@@ -47,7 +69,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 7 << 20, concurrent: 256, deadline: Duration::from_secs(10) }
+        Self {
+            body: 19 << 20,
+            buffered: 64 << 20,
+            concurrent: 256,
+            connections: 4096,
+            handshake: Duration::from_secs(5),
+            idle: Duration::from_mins(2),
+            deadline: Duration::from_secs(10),
+        }
     }
 }
 
@@ -57,6 +87,12 @@ pub struct Service {
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
     limits: Limits,
+    /// Room for the bodies of all requests.
+    bodies: Arc<Room>,
+    /// A slot for each request being judged.
+    slots: Arc<Semaphore>,
+    /// The turn of large requests.
+    large: Arc<Turn>,
     trusted: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
 }
@@ -65,7 +101,16 @@ impl Service {
     /// A service of that reviewer.
     #[must_use]
     pub fn new(reviewer: Arc<Reviewer>, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { reviewer, metrics, limits, trusted: Arc::default(), draining: Arc::default() }
+        Self {
+            reviewer,
+            metrics,
+            limits,
+            bodies: body::room(limits.buffered, PATIENCE),
+            slots: Arc::new(Semaphore::new(limits.concurrent)),
+            large: Arc::new(Turn::new()),
+            trusted: Arc::default(),
+            draining: Arc::default(),
+        }
     }
 
     /// The routes of the TLS listener: `/validate` and `/mutate`.
@@ -130,30 +175,20 @@ impl Listeners {
     }
 
     /// Starts to serve on both.
-    ///
-    /// # Errors
-    /// A socket cannot be used.
-    pub fn serve(self, service: Service, tls: Arc<rustls::ServerConfig>) -> io::Result<Serving> {
-        let handle = Handle::new();
-        let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls))
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
-            .acceptor(NoDelayAcceptor::new());
-        let mut review = axum_server::from_tcp(self.review)?
-            .acceptor(tls)
-            .first_request_timeout(HEADER_TIMEOUT)
-            .handle(handle.clone());
-        review.http_builder().http1().header_read_timeout(HEADER_TIMEOUT);
-        review.http_builder().http2().max_concurrent_streams(250);
-        let admin_handle = Handle::new();
-        let admin = axum_server::from_tcp(self.admin)?.handle(admin_handle.clone());
-        let routes = (service.review_router(), service.admin_router());
-        Ok(Serving {
+    #[must_use]
+    pub fn serve(self, service: Service, tls: Arc<rustls::ServerConfig>) -> Serving {
+        let (closing, closes) = watch::channel(false);
+        let (admin_closing, admin_closes) = watch::channel(false);
+        let limits = &service.limits;
+        let review = Acceptor::new(service.review_router(), Some(tls), limits);
+        let admin = Acceptor::new(service.admin_router(), None, limits);
+        Serving {
+            review: tokio::spawn(review.run(self.review, closes)),
+            admin: tokio::spawn(admin.run(self.admin, admin_closes)),
             service,
-            review: tokio::spawn(review.serve(routes.0.into_make_service())),
-            admin: tokio::spawn(admin.serve(routes.1.into_make_service())),
-            review_handle: handle,
-            admin_handle,
-        })
+            closing,
+            admin_closing,
+        }
     }
 }
 
@@ -162,8 +197,8 @@ pub struct Serving {
     service: Service,
     review: JoinHandle<io::Result<()>>,
     admin: JoinHandle<io::Result<()>>,
-    review_handle: Handle<SocketAddr>,
-    admin_handle: Handle<SocketAddr>,
+    closing: watch::Sender<bool>,
+    admin_closing: watch::Sender<bool>,
 }
 
 impl Serving {
@@ -189,12 +224,23 @@ impl Serving {
     ///
     /// # Errors
     /// A listener did not end well.
-    pub async fn drain(self, notice: Duration, requests: Duration) -> io::Result<()> {
+    pub async fn drain(mut self, notice: Duration, requests: Duration) -> io::Result<()> {
         self.service.draining.store(true, Ordering::Release);
         tokio::time::sleep(notice).await;
-        self.review_handle.graceful_shutdown(Some(requests));
-        self.review.await.map_err(io::Error::other)??;
-        self.admin_handle.shutdown();
-        self.admin.await.map_err(io::Error::other)?
+        self.closing.send_replace(true);
+        end(&mut self.review, requests).await?;
+        self.admin_closing.send_replace(true);
+        end(&mut self.admin, Duration::ZERO).await
     }
+}
+
+/// Waits for a listener that closes, and cuts it short after that time.
+async fn end(listener: &mut JoinHandle<io::Result<()>>, time: Duration) -> io::Result<()> {
+    let Ok(ended) = timeout(time, &mut *listener).await else {
+        listener.abort();
+        // Its connections end with it.
+        let _ = listener.await;
+        return Ok(());
+    };
+    ended.map_err(io::Error::other)?
 }

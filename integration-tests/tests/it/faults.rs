@@ -1,32 +1,21 @@
 //! What is no decision, over real TLS: each fault has its status, nothing
 //! crashes, and the next request is served.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
 use hyper::StatusCode;
-use jiff::Timestamp;
-use nfs_guard::{
-    audit::Audit,
-    client::ReviewClient,
-    cluster::View,
-    metrics::Metrics,
-    reviewer::Reviewer,
-    server::{Limits, Listeners, Service, Serving},
-};
-use nfs_guard_certs::{ServerNames, Slot, issue, server_config};
+use nfs_guard::server::Limits;
 use nfs_guard_policies::{
     Gate, GuardConfig, Policy, Snapshot,
     config::Rules,
-    facts::Kind,
     rules::{Case, CriticalOnNfs, Found, Reads, Rule, Setting},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{http, manifests};
+use crate::{
+    http, manifests,
+    server::{Server, review},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_has_its_status_and_the_next_request_is_served() {
@@ -88,7 +77,7 @@ async fn each_fault_has_its_status_and_the_next_request_is_served() {
             "oldObject cannot be read as PersistentVolumeClaim",
         ),
         ("wrong content type", "text/yaml", good.to_string(), 415, "text/yaml"),
-        ("ten megabytes", json, " ".repeat(10_000_000), 413, "larger than 7340032 bytes"),
+        ("twenty megabytes", json, " ".repeat(20_000_000), 413, "larger than 19922944 bytes"),
     ] {
         let (got, answer) = server.post(content_type, body).await;
         assert_eq!(got.as_u16(), status, "{name}: {answer}");
@@ -183,7 +172,7 @@ async fn what_the_engine_does_not_judge_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_fails_readiness_first_and_goes_on_serving() {
-    let Server { client, admin, serving } =
+    let Server { client, admin, serving, .. } =
         Server::start(Policy::default(), Snapshot::complete(), Limits::default());
     let drain = tokio::spawn(serving.drain(Duration::from_secs(3), Duration::from_secs(5)));
     let ready = format!("http://{admin}/readyz");
@@ -194,60 +183,4 @@ async fn a_drain_fails_readiness_first_and_goes_on_serving() {
     assert_eq!(status, StatusCode::OK, "not ready, and still answering");
     drain.await.unwrap().unwrap();
     assert!(client.post("application/json", body).await.is_err(), "nobody listens any more");
-}
-
-/// A server of this process, on ports of its own.
-struct Server {
-    client: ReviewClient,
-    admin: SocketAddr,
-    serving: Serving,
-}
-
-impl Server {
-    fn start(policy: Policy, cluster: Snapshot, limits: Limits) -> Self {
-        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listeners = Listeners::bind(free, free).unwrap();
-        let admin = listeners.admin_address().unwrap();
-        let url = format!("https://{}/validate", listeners.review_address().unwrap());
-        let material = issue(&ServerNames::loopback(), Timestamp::now()).unwrap();
-        let metrics = Arc::new(Metrics::default());
-        let (audit, _writer) = Audit::new(Arc::clone(&metrics));
-        let reviewer = Reviewer::new(policy, View::fixed(cluster), audit, Arc::clone(&metrics));
-        let service = Service::new(Arc::new(reviewer), metrics, limits);
-        service.set_trusted();
-        let tls = server_config(Arc::new(Slot::new(&material))).unwrap();
-        let serving = listeners.serve(service, Arc::new(tls)).unwrap();
-        let client = ReviewClient::new(&url, material.ca_bundle()).unwrap();
-        Self { client, admin, serving }
-    }
-
-    async fn post(&self, content_type: &str, body: String) -> (StatusCode, Value) {
-        let (status, body) = self.client.post(content_type, body).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
-
-    async fn assert_serves(&self) {
-        let body = review(&manifests::claim("data", None)).to_string();
-        let (status, answer) = self.post("application/json", body).await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
-        assert_eq!(answer["response"]["uid"], "a-uid");
-        assert_eq!(answer["response"]["allowed"], true, "{answer}");
-    }
-}
-
-/// A review of the CREATE of a claim.
-fn review(object: &Value) -> Value {
-    let kind = Kind::Claim;
-    json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "a-uid",
-            "kind": {"group": kind.group(), "version": "v1", "kind": kind.as_str()},
-            "namespace": "web",
-            "operation": "CREATE",
-            "userInfo": {"username": "developer"},
-            "object": object,
-        },
-    })
 }

@@ -10,4 +10,5 @@ mod fs_group;
 mod http;
 mod manifests;
 mod outage;
+mod server;
 mod shutdown;

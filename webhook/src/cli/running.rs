@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use nfs_guard_certs::{Slot, server_config};
 use nfs_guard_policies::{GuardConfig, Policy, glob::Glob};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -76,6 +77,7 @@ impl Running {
             Policy::new(config)
         };
         let listeners = Listeners::bind(listen, admin_listen)?;
+        raise_file_limit();
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
         let tls = server_config(slot).context("TLS cannot be set up")?;
@@ -84,7 +86,7 @@ impl Running {
         let reviewer = Arc::new(reviewer);
         let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
         let service = Service::new(reviewer, metrics, Limits::default());
-        let serving = listeners.serve(service.clone(), Arc::new(tls))?;
+        let serving = listeners.serve(service.clone(), Arc::new(tls));
         let (line, first_line) = oneshot::channel();
         let audit = tokio::task::spawn_blocking(move || {
             // The announcement is the first line, whatever was judged meanwhile.
@@ -194,6 +196,17 @@ fn follow_config(
             }
         }
     }))
+}
+
+/// Lets the process open as many files as it is allowed to. The usual soft limit
+/// of 1024, kept for programs that call `select`, is below the connections a
+/// listener takes ([`Limits::connections`]).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft = limit.current, "limit of open files not raised");
+    }
 }
 
 /// The address a client on this machine would use: nobody can connect to

@@ -1,9 +1,8 @@
-use std::time::Duration;
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
-    error_handling::HandleErrorLayer,
     extract::{Query, Request, State, rejection::QueryRejection},
     http::{
         HeaderMap, HeaderValue, Version,
@@ -13,28 +12,34 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use nfs_guard_policies::Gate;
 use serde::Deserialize;
-use tokio::time::Instant;
-use tower::{
-    BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
+use tokio::{
+    runtime::Handle,
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::Service;
-use crate::{fault::Fault, manifest::clip};
+use super::{
+    Service,
+    body::{self, Whole},
+};
+use crate::{fault::Fault, manifest::clip, review::Answer};
+
+/// Largest body that is judged on a thread of the runtime, which serves nobody
+/// else meanwhile. The costliest objects, all volumes, take 45 ms for each MiB,
+/// so 11 ms at this size; and 99 of 100 objects are smaller, as the apiserver says
+/// (`resourceBody99Percentile` in its `secure_serving.go`).
+const LARGE: usize = 256 << 10;
 
 /// Kept back from the time the apiserver grants, for the way there and back and
 /// for a busy machine: an answer that comes too late is no answer.
 const MARGIN: Duration = Duration::from_millis(200);
 
 pub(super) fn router(service: Service) -> Router {
-    let limit = service.limits.concurrent;
-    let overloaded = service.clone();
     let panicked = service.clone();
-    let draining = service.clone();
+    let leaving = service.clone();
     Router::new()
         .route(
             "/validate",
@@ -49,29 +54,26 @@ pub(super) fn router(service: Service) -> Router {
             }),
         )
         .with_state(service)
-        .layer(from_fn_with_state(draining, leave))
+        .layer(from_fn_with_state(leaving, leave))
         .layer(CatchPanicLayer::custom(move |_panic: Box<dyn std::any::Any + Send>| {
             // The panic's own words went to the log by the panic hook.
             faulted(&panicked, Fault::Panic)
         }))
-        .layer(
-            ServiceBuilder::new()
-                .layer(HandleErrorLayer::new(move |_full: BoxError| {
-                    let response = faulted(&overloaded, Fault::Overload { limit });
-                    async move { response }
-                }))
-                .layer(LoadShedLayer::new())
-                .layer(GlobalConcurrencyLimitLayer::new(limit)),
-        )
 }
+
+/// Marks an answer given before the body was whole.
+#[derive(Clone)]
+struct Unread;
 
 /// While draining, tells HTTP/1.1 clients not to use the connection again: the
 /// apiserver keeps idle ones, and would write its next review to one we close.
-/// HTTP/2 says the same with a frame of its own, when the listener closes.
+/// So does the answer to a body that was not read, as what follows on the
+/// connection is its rest. HTTP/2 has frames of its own for both.
 async fn leave(State(service): State<Service>, request: Request, next: Next) -> Response {
     let http1 = request.version() == Version::HTTP_11;
     let mut response = next.run(request).await;
-    if http1 && service.is_draining() {
+    let is_unread = response.extensions_mut().remove::<Unread>().is_some();
+    if http1 && (is_unread || service.is_draining()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -95,16 +97,63 @@ async fn review(
     let granted = parameters.ok().and_then(|Query(parameters)| go_duration(&parameters.timeout?));
     let time = granted.unwrap_or(limits.deadline).min(limits.deadline).saturating_sub(MARGIN);
     let deadline = Instant::now() + time;
-    let judged = async {
-        is_json(&headers)?;
-        let body = tokio::time::timeout_at(deadline, whole(body, limits.body)).await;
-        let body = body.map_err(|_| Fault::Body(format!("not whole within {time:?}")))??;
-        let time = deadline.saturating_duration_since(Instant::now());
-        service.reviewer.review(gate, &body, time).await
+    let body = match read(&service, &headers, body, deadline).await {
+        Ok(body) => body,
+        Err(fault) => {
+            let mut response = faulted(&service, fault);
+            response.extensions_mut().insert(Unread);
+            return response;
+        }
     };
-    match judged.await {
+    match judge(&service, gate, body, deadline).await {
         Ok(answer) => Json(answer).into_response(),
         Err(fault) => faulted(&service, fault),
+    }
+}
+
+/// Reads the body. It takes room for bytes and no slot, so that clients who
+/// are slow keep none from being judged.
+async fn read(
+    service: &Service,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Whole, Fault> {
+    is_json(headers)?;
+    let started = Instant::now();
+    let read = timeout_at(deadline, body::whole(body, service.limits.body, &service.bodies));
+    read.await.map_err(|_| Fault::Body(format!("not whole within {:.1?}", started.elapsed())))?
+}
+
+/// Judges a body that is whole; a large one on a thread of its own.
+async fn judge(
+    service: &Service,
+    gate: Gate,
+    body: Whole,
+    deadline: Instant,
+) -> Result<Answer, Fault> {
+    let limit = service.limits.concurrent;
+    let _slot = service
+        .slots
+        .try_acquire()
+        .map_err(|_| Fault::Overload(format!("{limit} requests are being judged already")))?;
+    let time = deadline.saturating_duration_since(Instant::now());
+    if body.bytes.len() <= LARGE {
+        return service.reviewer.review(gate, &body.bytes, time).await;
+    }
+    let (reviewer, turn) = (Arc::clone(&service.reviewer), Arc::clone(&service.large));
+    let runtime = Handle::current();
+    let judged = spawn_blocking(move || {
+        let review = turn.take(reviewer.review(gate, &body.bytes, time));
+        runtime.block_on(async { timeout_at(deadline, review).await })
+    });
+    let full = || Fault::Overload("other large requests are being judged".to_owned());
+    match judged.await {
+        Ok(in_time) => in_time.unwrap_or_else(|_| Err(full())),
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_runtime_ends) => Err(full()),
+        },
     }
 }
 
@@ -122,28 +171,6 @@ fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
     } else {
         Err(Fault::ContentType(clip(value)))
     }
-}
-
-/// The whole body. One that is too large is read on to twice the limit and
-/// thrown away: a client that is still sending would see a broken connection
-/// instead of the answer.
-async fn whole(mut body: Body, limit: usize) -> Result<Bytes, Fault> {
-    let mut read = BytesMut::new();
-    let mut size = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Fault::Body(error.to_string()))?;
-        let Ok(data) = frame.into_data() else { continue };
-        size += data.len();
-        if size > 2 * limit {
-            break;
-        }
-        if size <= limit {
-            read.extend_from_slice(&data);
-        } else {
-            read = BytesMut::new();
-        }
-    }
-    if size > limit { Err(Fault::TooLarge { limit }) } else { Ok(read.freeze()) }
 }
 
 /// The apiserver writes its timeout as Go prints a duration: `10s`, `2.5s`,
