@@ -77,6 +77,15 @@ pub struct Driver {
     /// left to the API's default. A live object is the better source.
     #[serde(default)]
     pub fs_group_policy: Option<FsGroupPolicy>,
+    /// What `spec.csi.fsType` of its volumes becomes when the class does not
+    /// say: external-provisioner's `--default-fstype` as shipped. Absent where
+    /// there is none.
+    #[serde(default)]
+    pub default_fs_type: Option<String>,
+    /// Whether its node service has `VOLUME_MOUNT_GROUP` (KEP-2317): the kubelet
+    /// hands the fsGroup over, and `fsGroupChangePolicy` is ignored.
+    #[serde(default)]
+    pub takes_fs_group: bool,
     /// NFS version the driver mounts whatever the options say.
     #[serde(default)]
     pub version_fixed: Option<String>,
