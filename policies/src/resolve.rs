@@ -7,7 +7,10 @@ use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use crate::{
     backing::{Backing, Hop, Kind, Nfs, Resolved, Unknown},
-    catalogue::{Catalogue, Driver, Probe},
+    catalogue::{
+        Catalogue, Driver, Probe,
+        signals::{self, Signal},
+    },
     cluster::{Cluster, Lookup, Missed, NotSynced},
     facts::{
         self, Claim, ClassReference, CsiSource, NfsSource, Object, PersistentVolume,
@@ -272,7 +275,7 @@ impl<'c> Resolver<'c> {
             volume_mode: claim.spec.volume_mode,
             ..Probe::default()
         };
-        self.driver(&class.provisioner, &probe, &class.parameters, &class.mount_options)
+        self.driver(&class.provisioner, &probe, &class.parameters, &class.mount_options, hops)
     }
 
     fn volume(&self, volume: &PersistentVolume<'_>, hops: &mut Vec<Hop>) -> Backing {
@@ -311,25 +314,35 @@ impl<'c> Resolver<'c> {
             volume_handle: csi.volume_handle.as_deref(),
             ..*around
         };
-        self.driver(&csi.driver, &probe, &csi.volume_attributes, mount_options)
+        self.driver(&csi.driver, &probe, &csi.volume_attributes, mount_options, hops)
     }
 
-    /// What the catalogue says; `told` is where an NFS driver would be told
-    /// its server and share.
+    /// What the catalogue says, or else the signs; `told` is where an NFS driver
+    /// would be told its server and share.
     fn driver(
         &self,
         name: &str,
         probe: &Probe<'_>,
         told: &StringMap<'_>,
         mount_options: &[Text<'_>],
+        hops: &mut Vec<Hop>,
     ) -> Backing {
-        let Some(driver) = self.catalogue.find(name) else {
-            return Backing::Unknown(Unknown::Driver(name.into()));
+        let driver = self.catalogue.find(name);
+        let unknown = match driver.map(|driver| driver.judge(probe)) {
+            Some(Kind::Nfs) => return Backing::Nfs(driver_nfs(driver, told, mount_options)),
+            Some(Kind::Unknown) => Unknown::Undecided(name.into()),
+            Some(other) => return Backing::Other(other),
+            None => Unknown::Driver(name.into()),
         };
-        match driver.judge(probe) {
-            Kind::Nfs => Backing::Nfs(driver_nfs(driver, told, mount_options)),
-            Kind::Unknown => Backing::Unknown(Unknown::Undecided(name.into())),
-            other => Backing::Other(other),
+        match signals::read(name, probe, mount_options, || None) {
+            Some(Signal::Strong(sign)) => {
+                hops.push(Hop::Sign(sign));
+                Backing::Nfs(driver_nfs(driver, told, mount_options))
+            }
+            Some(Signal::Weak(reason)) => {
+                Backing::Unknown(Unknown::Suspected(Box::new(unknown), reason))
+            }
+            None => Backing::Unknown(unknown),
         }
     }
 
@@ -368,10 +381,11 @@ impl<'c> Resolver<'c> {
     }
 }
 
-fn driver_nfs(driver: &Driver, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
+fn driver_nfs(driver: Option<&Driver>, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
     let options = mount_options.iter().map(Text::as_str);
     let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
-    Nfs { version: driver.version_fixed.clone().or(nfs.version), ..nfs }
+    let fixed = driver.and_then(|driver| driver.version_fixed.clone());
+    Nfs { version: fixed.or(nfs.version), ..nfs }
 }
 
 fn in_tree_nfs(nfs: &NfsSource<'_>, mount_options: &[Text<'_>], hops: &mut Vec<Hop>) -> Backing {
