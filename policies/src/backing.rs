@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::signals::Reason;
+
 /// What a volume's data ends up on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
@@ -111,7 +113,7 @@ impl Kind {
         }
     }
 
-    fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Nfs => "NFS",
             Self::Block => "block device",
@@ -143,6 +145,8 @@ pub enum Unknown {
     Driver(String),
     /// The catalogue knows the driver, and that these objects do not decide.
     Undecided(String),
+    /// It is not known, but there is a weak sign of NFS.
+    Suspected(Box<Unknown>, Reason),
     /// A volume source this engine does not resolve.
     Source(String),
     /// The object says nothing of where its data is.
@@ -162,6 +166,7 @@ impl fmt::Display for Unknown {
             Self::StaticClass(name) => write!(f, "StorageClass {name} provisions nothing"),
             Self::Driver(name) => write!(f, "driver {name} is in no catalogue"),
             Self::Undecided(name) => write!(f, "driver {name} serves several kinds of storage"),
+            Self::Suspected(unknown, reason) => write!(f, "{unknown}, but {reason}"),
             Self::Source(field) => write!(f, "volume source {field} is not resolved"),
             Self::NoSource => f.write_str("no volume source"),
             Self::NotSynced(kind) => write!(f, "{kind} not read yet"),
@@ -193,6 +198,8 @@ pub enum Hop {
     Driver(String),
     /// A source built into Kubernetes, by its field name.
     Source(String),
+    /// A sign of NFS on a driver that the catalogue does not decide.
+    Sign(&'static str),
 }
 
 impl fmt::Display for Hop {
@@ -209,6 +216,7 @@ impl fmt::Display for Hop {
             Self::Volume(name) => write!(f, "PersistentVolume {name}"),
             Self::Driver(name) => write!(f, "driver {name}"),
             Self::Source(field) => write!(f, "volume source {field}"),
+            Self::Sign(sign) => f.write_str(sign),
         }
     }
 }

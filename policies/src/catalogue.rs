@@ -3,17 +3,28 @@
 //! The catalogue is data (`catalogue/drivers.json`), compiled in; a
 //! configuration can add entries of the same form, and those win.
 
+#[cfg(test)]
+mod branches;
+#[cfg(test)]
+mod expectations;
+#[cfg(test)]
+mod scene;
+mod sentence;
+pub mod signals;
 mod when;
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 pub use when::{Probe, Value, When};
 
-use crate::{backing::Kind, facts::FsGroupPolicy};
+use crate::{
+    backing::Kind,
+    facts::{FsGroupPolicy, VolumeMode},
+};
 
 /// The drivers an engine knows.
 #[derive(Debug)]
@@ -33,7 +44,7 @@ impl Catalogue {
             for name in &driver.names {
                 by_name.entry(name.to_ascii_lowercase()).or_insert(at);
             }
-            patterns.extend(driver.patterns.iter().map(|pattern| (pattern.0.clone(), at)));
+            patterns.extend(driver.patterns.iter().map(|pattern| (pattern.whole.clone(), at)));
         }
         Self { drivers, by_name, patterns }
     }
@@ -42,68 +53,96 @@ impl Catalogue {
     /// and among equals the first.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Driver> {
+        self.position(name).map(|at| &self.drivers[at])
+    }
+
+    /// Every entry, in order: the configuration's own, then the compiled-in ones.
+    /// An entry further on may have names that an earlier one has taken.
+    #[must_use]
+    pub fn drivers(&self) -> &[Driver] {
+        &self.drivers
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
         let exact = self.by_name.get(&*name.to_ascii_lowercase()).copied();
-        let at = exact.or_else(|| {
+        exact.or_else(|| {
             let mut patterns = self.patterns.iter();
             patterns.find(|(pattern, _)| pattern.is_match(name)).map(|(_, at)| *at)
-        })?;
-        Some(&self.drivers[at])
+        })
     }
 }
 
 static BUILT_IN: LazyLock<Vec<Driver>> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("catalogue/drivers.json"))
-        .expect("the compiled-in catalogue is held to its form by a test")
+    let mut json = serde_json::Deserializer::from_str(include_str!("catalogue/drivers.json"));
+    named_drivers(&mut json).expect("the compiled-in catalogue is held to its form by a test")
 });
 
+/// Entries that can be found, each by a name or a pattern.
+pub(crate) fn named_drivers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Driver>, D::Error> {
+    let drivers = Vec::<Driver>::deserialize(deserializer)?;
+    if drivers.iter().any(|driver| driver.names.is_empty() && driver.patterns.is_empty()) {
+        return Err(de::Error::custom("a driver needs at least one of names and patterns"));
+    }
+    Ok(drivers)
+}
+
 /// What is known of one driver.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Driver {
     /// Exact names: of the CSI driver, of its provisioner, of its in-tree
     /// ancestor. Compared without regard to case.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// Regular expressions for names an installation may choose; each must
     /// match the whole name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<Pattern>,
     /// What decides, in order; the first that holds wins.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cases: Vec<Case>,
     /// What it is when no case holds.
     pub otherwise: Kind,
-    /// `spec.fsGroupPolicy` of its `CSIDriver` object as shipped; absent where it is
-    /// left to the API's default. A live object is the better source.
-    #[serde(default)]
+    /// `spec.fsGroupPolicy` of its `CSIDriver` object as shipped, the API's default
+    /// where it ships none; `None` too for who makes in-tree `nfs` volumes, whose
+    /// plugin never applies the fsGroup. Absent where it is not known. A live
+    /// object is the better source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs_group_policy: Option<FsGroupPolicy>,
-    /// Filesystem type its volumes get when their class names none; absent
-    /// where they get none then.
-    #[serde(default)]
+    /// What `spec.csi.fsType` of its volumes becomes when the class does not
+    /// say: external-provisioner's `--default-fstype` as shipped. Absent where
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_fs_type: Option<String>,
-    /// Whether the driver itself gives files to the pod's fsGroup
-    /// (`VOLUME_MOUNT_GROUP`, KEP-2317), so that the kubelet does not.
-    #[serde(default)]
+    /// Whether its node service has `VOLUME_MOUNT_GROUP` (KEP-2317): the kubelet
+    /// hands the fsGroup over, and `fsGroupChangePolicy` is ignored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_fs_group: bool,
     /// NFS version the driver mounts whatever the options say.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_fixed: Option<String>,
     /// Where these facts were read.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
 
 impl Driver {
-    /// What a volume of this driver ends up on.
+    /// What a volume of this driver ends up on. One that is handed over raw is a
+    /// block device, unless a case names that mode: it is no mount, whatever
+    /// filesystem the driver would serve.
     #[must_use]
     pub fn judge(&self, probe: &Probe<'_>) -> Kind {
-        let mut cases = self.cases.iter();
-        cases.find(|case| case.when.holds(probe)).map_or(self.otherwise, |case| case.backing)
+        let raw = probe.volume_mode == VolumeMode::Block;
+        let mut cases = self.cases.iter().filter(|case| !raw || case.when.names_raw_mode());
+        let otherwise = if raw { Kind::Block } else { self.otherwise };
+        cases.find(|case| case.when.holds(probe)).map_or(otherwise, |case| case.backing)
     }
 }
 
 /// One case of a driver.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
     /// The condition.
@@ -113,23 +152,44 @@ pub struct Case {
 }
 
 /// A regular expression that must match a whole name, in any case.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-pub struct Pattern(Regex);
+pub struct Pattern {
+    written: String,
+    whole: Regex,
+}
 
 impl TryFrom<String> for Pattern {
     type Error = regex::Error;
 
-    fn try_from(pattern: String) -> Result<Self, regex::Error> {
-        let whole = format!("^(?:{pattern})$");
-        RegexBuilder::new(&whole).case_insensitive(true).build().map(Self)
+    fn try_from(written: String) -> Result<Self, regex::Error> {
+        let whole = format!("^(?:{written})$");
+        let whole = RegexBuilder::new(&whole).case_insensitive(true).build()?;
+        Ok(Self { written, whole })
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.written
+    }
+}
+
+impl Pattern {
+    /// The expression as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.written
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::facts::AccessMode;
 
     fn drivers(json: &str) -> Vec<Driver> {
         serde_json::from_str(json).unwrap()
@@ -138,7 +198,6 @@ mod tests {
     #[test]
     fn the_compiled_in_catalogue_keeps_its_form() {
         for driver in BUILT_IN.iter() {
-            assert!(!driver.names.is_empty() || !driver.patterns.is_empty(), "{driver:?}");
             assert!(driver.evidence.is_some(), "{driver:?} says nothing of where it was read");
         }
     }
@@ -156,6 +215,32 @@ mod tests {
             let judged = catalogue.find(name).map(|driver| driver.judge(&Probe::default()));
             assert_eq!(judged, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn no_two_entries_share_a_name() {
+        let names = BUILT_IN.iter().flat_map(|driver| &driver.names);
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(seen.insert(name.to_ascii_lowercase()), "{name} is there twice");
+        }
+    }
+
+    #[test]
+    fn a_raw_volume_is_a_block_device_unless_a_case_names_that_mode() {
+        let drivers = drivers(
+            r#"[{"names": ["a"], "otherwise": "nfs", "cases": [{"when": {"accessModes": ["ReadWriteMany"]}, "backing": "nfs"}]},
+                {"names": ["b"], "otherwise": "local", "cases": [{"when": {"volumeMode": "Block"}, "backing": "nfs"}]},
+                {"names": ["c"], "otherwise": "local", "cases": [{"when": {"not": {"volumeMode": "Block"}}, "backing": "nfs"}]}]"#,
+        );
+        let raw = Probe {
+            volume_mode: VolumeMode::Block,
+            access_modes: &[AccessMode::ReadWriteMany],
+            ..Probe::default()
+        };
+        let judged = |probe| drivers.iter().map(|driver| driver.judge(probe)).collect::<Vec<_>>();
+        assert_eq!(judged(&raw), [Kind::Block, Kind::Nfs, Kind::Block]);
+        assert_eq!(judged(&Probe::default()), [Kind::Nfs, Kind::Local, Kind::Nfs]);
     }
 
     #[test]

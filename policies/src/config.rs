@@ -2,10 +2,14 @@
 //! so that an empty one is a working policy.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    backing::Kind, catalogue::Driver, glob::Glob, rules::CRITICAL_LABEL, selector::LabelSelector,
+    backing::Kind,
+    catalogue::{Driver, named_drivers},
+    glob::Glob,
+    rules::CRITICAL_LABEL,
+    selector::LabelSelector,
 };
 
 /// Configuration of nfs-guard.
@@ -26,14 +30,6 @@ pub struct GuardConfig {
     pub drivers: Vec<Driver>,
     /// The rules, each by its name.
     pub rules: Rules,
-}
-
-fn named_drivers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Driver>, D::Error> {
-    let drivers = Vec::<Driver>::deserialize(deserializer)?;
-    if drivers.iter().any(|driver| driver.names.is_empty() && driver.patterns.is_empty()) {
-        return Err(de::Error::custom("a driver needs at least one of names and patterns"));
-    }
-    Ok(drivers)
 }
 
 impl Default for GuardConfig {
@@ -234,6 +230,8 @@ mod tests {
             r#"{"drivers": [{"names": ["x"], "otherwise": "nfs", "case": []}]}"#,
             r#"{"drivers": [{"otherwise": "nfs"}]}"#,
             r#"{"drivers": [{"patterns": ["("], "otherwise": "nfs"}]}"#,
+            r#"{"drivers": [{"names": ["x"], "otherwise": "nfs", "cases": [{"when": {"fsType": []}, "backing": "nfs"}]}]}"#,
+            r#"{"drivers": [{"names": ["x"], "otherwise": "nfs", "takesFsGroup": "yes"}]}"#,
         ] {
             assert!(serde_json::from_str::<GuardConfig>(json).is_err(), "{json}");
         }

@@ -29,6 +29,18 @@ pub enum InTree {
     Ephemeral,
 }
 
+impl InTree {
+    /// The kind of storage, where the source alone decides it.
+    #[must_use]
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Is { kind, .. } => Some(kind),
+            Self::Migrated { kind, .. } => kind,
+            Self::Ephemeral => None,
+        }
+    }
+}
+
 /// The source of that field name; `None` for a field that is no source, or one
 /// newer than this table.
 #[must_use]

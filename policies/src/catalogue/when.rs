@@ -1,17 +1,19 @@
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::facts::{AccessMode, StringMap, VolumeMode};
 
 /// A condition on what is known of a volume. A condition on something absent
 /// does not hold.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum When {
     /// Every one holds.
-    All(Vec<When>),
+    #[serde(deserialize_with = "some")]
+    All(#[schemars(length(min = 1))] Vec<When>),
     /// At least one holds.
-    Any(Vec<When>),
+    #[serde(deserialize_with = "some")]
+    Any(#[schemars(length(min = 1))] Vec<When>),
     /// It does not hold.
     Not(Box<When>),
     /// A parameter of the storage class.
@@ -21,19 +23,32 @@ pub enum When {
     /// An annotation of the claim.
     ClaimAnnotation(Entry),
     /// The filesystem type is one of these.
-    FsType(Vec<String>),
+    #[serde(deserialize_with = "some")]
+    FsType(#[schemars(length(min = 1))] Vec<String>),
     /// At least one of these access modes is asked for.
-    AccessModes(Vec<AccessMode>),
+    #[serde(deserialize_with = "some")]
+    AccessModes(#[schemars(length(min = 1))] Vec<AccessMode>),
     /// The volume mode.
     VolumeMode(VolumeMode),
     /// The driver's own name of the volume.
     VolumeHandle(Value),
 }
 
+/// A list that says something: of none nothing is one, and all of none hold.
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(de::Error::invalid_length(0, &"a list of at least one"));
+    }
+    Ok(list)
+}
+
 /// A condition on one entry of a map; the key is compared without regard to
 /// case.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(try_from = "RawEntry")]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "RawEntry", into = "RawEntry")]
 #[schemars(with = "RawEntry")]
 pub struct Entry {
     /// The entry's key.
@@ -43,19 +58,27 @@ pub struct Entry {
 }
 
 /// A condition on one entry of a map: `key`, and exactly one of the others.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Entry")]
 struct RawEntry {
     /// The entry's key, in any case.
     key: String,
     /// The value is one of these, in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     values: Option<Vec<String>>,
     /// The value begins so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     prefix: Option<String>,
     /// The value ends so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     suffix: Option<String>,
+    /// The value is a comma-separated list with this item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lists: Option<String>,
     /// The entry is there, or is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<bool>,
 }
 
@@ -63,15 +86,17 @@ impl TryFrom<RawEntry> for Entry {
     type Error = String;
 
     fn try_from(raw: RawEntry) -> Result<Self, String> {
-        let RawEntry { key, values, prefix, suffix, exists } = raw;
-        let value = match (values, prefix, suffix, exists) {
-            (Some(values), None, None, None) => Value::Values(values),
-            (None, Some(prefix), None, None) => Value::Prefix(prefix),
-            (None, None, Some(suffix), None) => Value::Suffix(suffix),
-            (None, None, None, Some(exists)) => Value::Exists(exists),
+        let RawEntry { key, values, prefix, suffix, lists, exists } = raw;
+        let value = match (values, prefix, suffix, lists, exists) {
+            (Some(values), None, None, None, None) if !values.is_empty() => Value::Values(values),
+            (None, Some(prefix), None, None, None) => Value::Prefix(prefix),
+            (None, None, Some(suffix), None, None) => Value::Suffix(suffix),
+            (None, None, None, Some(item), None) => Value::Lists(item),
+            (None, None, None, None, Some(exists)) => Value::Exists(exists),
             _ => {
                 return Err(format!(
-                    "condition on {key}: expected one of values, prefix, suffix, exists"
+                    "condition on {key}: expected one of values (at least one), prefix, suffix, \
+                     lists, exists"
                 ));
             }
         };
@@ -79,16 +104,33 @@ impl TryFrom<RawEntry> for Entry {
     }
 }
 
+impl From<Entry> for RawEntry {
+    fn from(Entry { key, value }: Entry) -> Self {
+        let mut raw = Self { key, ..Self::default() };
+        match value {
+            Value::Values(values) => raw.values = Some(values),
+            Value::Prefix(prefix) => raw.prefix = Some(prefix),
+            Value::Suffix(suffix) => raw.suffix = Some(suffix),
+            Value::Lists(item) => raw.lists = Some(item),
+            Value::Exists(exists) => raw.exists = Some(exists),
+        }
+        raw
+    }
+}
+
 /// A condition on a string, without regard to case.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Value {
     /// It is one of these.
-    Values(Vec<String>),
+    #[serde(deserialize_with = "some")]
+    Values(#[schemars(length(min = 1))] Vec<String>),
     /// It begins so.
     Prefix(String),
     /// It ends so.
     Suffix(String),
+    /// It is a comma-separated list with this item.
+    Lists(String),
     /// It is there (`true`) or not (`false`).
     Exists(bool),
 }
@@ -149,6 +191,17 @@ impl When {
             }
         }
     }
+
+    /// Whether volumes handed over raw are named.
+    pub(super) fn names_raw_mode(&self) -> bool {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => {
+                conditions.iter().any(Self::names_raw_mode)
+            }
+            Self::VolumeMode(mode) => *mode == VolumeMode::Block,
+            _ => false,
+        }
+    }
 }
 
 impl Entry {
@@ -173,6 +226,9 @@ impl Value {
                 .checked_sub(suffix.len())
                 .and_then(|at| text.get(at..))
                 .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
+            (Self::Lists(item), Some(text)) => {
+                text.split(',').any(|at| at.trim().eq_ignore_ascii_case(item))
+            }
         }
     }
 }
@@ -183,8 +239,13 @@ mod tests {
 
     #[test]
     fn every_condition_has_both_outcomes() {
-        let parameters: StringMap<'_> =
-            [("Protocol", "NFS"), ("csi.storage.k8s.io/fstype", "nfs")].into_iter().collect();
+        let parameters: StringMap<'_> = [
+            ("Protocol", "NFS"),
+            ("csi.storage.k8s.io/fstype", "nfs"),
+            ("allowOverrides", "description, nfsResources"),
+        ]
+        .into_iter()
+        .collect();
         let attributes: StringMap<'_> = [("share", "/srv/nfs")].into_iter().collect();
         let annotations: StringMap<'_> =
             [("csi.hpe.com/nfsResources", "true")].into_iter().collect();
@@ -208,6 +269,8 @@ mod tests {
                 r#"{"claimAnnotation": {"key": "csi.hpe.com/nfsResources", "values": ["true"]}}"#,
                 true,
             ),
+            (r#"{"parameter": {"key": "allowOverrides", "lists": "NFSResources"}}"#, true),
+            (r#"{"parameter": {"key": "allowOverrides", "lists": "Resources"}}"#, false),
             (r#"{"fsType": ["nfs", "nfs4"]}"#, true),
             (r#"{"fsType": ["ext4"]}"#, false),
             (r#"{"accessModes": ["ReadWriteMany", "ReadOnlyMany"]}"#, true),
@@ -230,8 +293,28 @@ mod tests {
             r#"{"parameter": {"key": "a"}}"#,
             r#"{"parameter": {"key": "a", "values": ["b"], "prefix": "b"}}"#,
             r#"{"parameter": {"key": "a", "values": ["b"], "extra": 3}}"#,
+            r#"{"parameter": {"key": "a", "values": []}}"#,
+            r#"{"volumeHandle": {"values": []}}"#,
+            r#"{"fsType": []}"#,
+            r#"{"accessModes": []}"#,
+            r#"{"all": []}"#,
+            r#"{"any": []}"#,
+            r#"{"fsType": ["nfs"], "volumeMode": "Block"}"#,
         ] {
             assert!(serde_json::from_str::<When>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_written_as_it_was_read() {
+        for json in [
+            r#"{"all":[{"parameter":{"key":"a","values":["b"]}},{"attribute":{"key":"a","prefix":"b"}}]}"#,
+            r#"{"any":[{"claimAnnotation":{"key":"a","suffix":"b"}},{"parameter":{"key":"a","lists":"b"}}]}"#,
+            r#"{"not":{"attribute":{"key":"a","exists":false}}}"#,
+            r#"{"any":[{"volumeHandle":{"exists":true}},{"accessModes":["ReadWriteMany"]},{"volumeMode":"Block"}]}"#,
+        ] {
+            let when: When = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&when).unwrap(), json);
         }
     }
 

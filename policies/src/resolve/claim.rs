@@ -152,7 +152,7 @@ impl Resolver<'_> {
             volume_mode: claim.spec.volume_mode,
             ..Probe::default()
         };
-        self.driver(&class.provisioner, &probe, &class.parameters, &class.mount_options)
+        self.driver(&class.provisioner, &probe, &class.parameters, &class.mount_options, hops)
     }
 
     fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, Unknown> {

@@ -3,7 +3,10 @@
 use super::{Resolver, Volume};
 use crate::{
     backing::{Backing, Hop, Kind, Nfs, Unknown},
-    catalogue::{Driver, Probe},
+    catalogue::{
+        Driver, Probe,
+        signals::{self, Signal},
+    },
     cluster::Lookup,
     facts::{
         self, AccessMode, CsiSource, FlexSource, FsGroupPolicy, NfsSource, PersistentVolume,
@@ -149,7 +152,8 @@ impl Resolver<'_> {
             volume_handle: csi.volume_handle.as_deref(),
             ..*around
         };
-        let backing = self.backing(&csi.driver, &probe, &csi.volume_attributes, mount_options);
+        let told = &csi.volume_attributes;
+        let backing = self.backing(&csi.driver, &probe, told, mount_options, hops);
         let has_fs_type = csi.fs_type.as_deref().is_some_and(|fs_type| !fs_type.is_empty());
         Storage { backing, mount: mount(&csi.driver, has_fs_type, around.access_modes) }
     }
@@ -162,8 +166,9 @@ impl Resolver<'_> {
         probe: &Probe<'_>,
         told: &StringMap<'_>,
         mount_options: &[Text<'_>],
+        hops: &mut Vec<Hop>,
     ) -> Storage {
-        let backing = self.backing(name, probe, told, mount_options);
+        let backing = self.backing(name, probe, told, mount_options, hops);
         let known = self.catalogue.find(name);
         // Of an unknown driver nobody knows which type it takes when none is named.
         let default = known.is_none_or(|known| known.default_fs_type.is_some());
@@ -174,21 +179,31 @@ impl Resolver<'_> {
         Storage { backing, mount: mount(driver, has_fs_type, probe.access_modes) }
     }
 
-    /// What the catalogue says.
+    /// What the catalogue says, or else the signs.
     fn backing(
         &self,
         name: &str,
         probe: &Probe<'_>,
         told: &StringMap<'_>,
         mount_options: &[Text<'_>],
+        hops: &mut Vec<Hop>,
     ) -> Backing {
-        let Some(driver) = self.catalogue.find(name) else {
-            return Backing::Unknown(Unknown::Driver(name.into()));
+        let driver = self.catalogue.find(name);
+        let unknown = match driver.map(|driver| driver.judge(probe)) {
+            Some(Kind::Nfs) => return Backing::Nfs(driver_nfs(driver, told, mount_options)),
+            Some(Kind::Unknown) => Unknown::Undecided(name.into()),
+            Some(other) => return Backing::Other(other),
+            None => Unknown::Driver(name.into()),
         };
-        match driver.judge(probe) {
-            Kind::Nfs => Backing::Nfs(driver_nfs(driver, told, mount_options)),
-            Kind::Unknown => Backing::Unknown(Unknown::Undecided(name.into())),
-            other => Backing::Other(other),
+        match signals::read(name, probe, mount_options, || None) {
+            Some(Signal::Strong(sign)) => {
+                hops.push(Hop::Sign(sign));
+                Backing::Nfs(driver_nfs(driver, told, mount_options))
+            }
+            Some(Signal::Weak(reason)) => {
+                Backing::Unknown(Unknown::Suspected(Box::new(unknown), reason))
+            }
+            None => Backing::Unknown(unknown),
         }
     }
 
@@ -200,7 +215,12 @@ impl Resolver<'_> {
     ) -> Storage {
         hops.push(Hop::Driver(flex.driver.to_string()));
         let told = StringMap::default();
-        let backing = self.backing(&flex.driver, &Probe::default(), &told, mount_options);
+        let known = self.catalogue.find(&flex.driver).is_some();
+        let backing = if !known && signals::flex_volume(&flex.driver) {
+            Backing::Nfs(driver_nfs(None, &told, mount_options))
+        } else {
+            self.backing(&flex.driver, &Probe::default(), &told, mount_options, hops)
+        };
         Storage { backing, mount: Mount::InTree }
     }
 
@@ -219,8 +239,10 @@ impl Resolver<'_> {
             }
             Some(InTree::Migrated { driver, kind }) => {
                 let told = StringMap::default();
-                let by_driver = || self.backing(driver, probe, &told, &[]);
-                let backing = kind.map_or_else(by_driver, Backing::Other);
+                let backing = match kind {
+                    Some(kind) => Backing::Other(kind),
+                    None => self.backing(driver, probe, &told, &[], hops),
+                };
                 // The translation gives every such volume a type.
                 Storage { backing, mount: mount(driver, true, probe.access_modes) }
             }
@@ -241,10 +263,11 @@ pub(super) fn in_tree_nfs(
     Storage { backing, mount: Mount::KeepsOwner }
 }
 
-fn driver_nfs(driver: &Driver, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
+fn driver_nfs(driver: Option<&Driver>, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
     let options = mount_options.iter().map(Text::as_str);
     let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
-    Nfs { version: driver.version_fixed.clone().or(nfs.version), ..nfs }
+    let fixed = driver.and_then(|driver| driver.version_fixed.clone());
+    Nfs { version: fixed.or(nfs.version), ..nfs }
 }
 
 fn mount(driver: &str, has_fs_type: bool, access_modes: &[AccessMode]) -> Mount {
