@@ -8,6 +8,7 @@ mod enforcement;
 mod faults;
 mod fs_group;
 mod http;
+mod kinds;
 mod manifests;
 mod outage;
 mod server;
