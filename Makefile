@@ -20,7 +20,8 @@ test: ## everything but the long runs: tables, TLS, and a real apiserver
 test-all: bench ## what takes a release build; `make test` is not part of it
 	$(CARGO) run --locked --release --quiet --package nfs-guard -- demo
 
-bench: ## the cost of a decision, beside its budget
+bench: ## what a review costs, beside its budget (2 minutes when built)
+	$(CARGO) build --locked --release --package nfs-guard
 	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin bench
 
 lint: ## formatting, clippy and the documentation, without a warning

@@ -42,6 +42,12 @@ impl Process {
         Ok((Self { name: name.to_owned(), child, log }, output))
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The file with what it printed.
     #[must_use]
     pub fn log(&self) -> &Path {
