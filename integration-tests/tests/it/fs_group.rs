@@ -9,7 +9,7 @@ use nfs_guard_integration_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::manifests::set;
+use crate::manifests::{every_kind, set};
 
 const WARNING: &str = "Warning: fs-group-change-policy: added fsGroupChangePolicy: OnRootMismatch; \
                        put it in the source too";
@@ -81,6 +81,29 @@ fn a_sets_template_is_stored_with_the_policy_and_every_client_agrees() {
         let pod = kubectl.get(&["pod", &format!("{name}-0")]);
         let context = &pod["spec"]["securityContext"];
         assert_eq!(context["fsGroupChangePolicy"], "OnRootMismatch", "{name}");
+    }
+}
+
+#[test]
+fn every_kind_is_stored_with_the_policy_where_its_pods_are_described() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("everywhere", &[]);
+    let kubectl = namespace.kubectl();
+    for mut manifest in every_kind(&json!({"name": "v", "csi": {"driver": "nfs.csi.k8s.io"}})) {
+        let kind = manifest["kind"].as_str().unwrap().to_owned();
+        let pod_spec = match &*kind {
+            "Pod" => "/spec",
+            "CronJob" => "/spec/jobTemplate/spec/template/spec",
+            _ => "/spec/template/spec",
+        };
+        let spec = manifest.pointer_mut(pod_spec).unwrap();
+        spec["securityContext"] = json!({"fsGroup": 1000});
+        let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        let ran = kubectl.feed(&create, &manifest.to_string()).expect_success();
+        assert_eq!(ran.stderr.trim(), WARNING, "{kind}");
+        let stored: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let policy = format!("{pod_spec}/securityContext/fsGroupChangePolicy");
+        assert_eq!(stored.pointer(&policy), Some(&json!("OnRootMismatch")), "{kind}");
     }
 }
 

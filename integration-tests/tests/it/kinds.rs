@@ -8,38 +8,7 @@ use nfs_guard_integration_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::manifests::{CRITICAL, claim, set};
-
-/// An object of each kind whose pods have that volume.
-fn every_kind(volume: &Value) -> Vec<Value> {
-    let labels = json!({"app": "db"});
-    let spec = json!({
-        "restartPolicy": "Always",
-        "containers": [{"name": "db", "image": "db"}],
-        "volumes": [volume],
-    });
-    let mut once = spec.clone();
-    once["restartPolicy"] = json!("Never");
-    let template = json!({"metadata": {"labels": labels}, "spec": spec});
-    let selected = json!({"selector": {"matchLabels": labels}, "template": template});
-    let mut set = selected.clone();
-    set["serviceName"] = json!("db");
-    let job = json!({"template": {"spec": once}});
-    [
-        ("v1", "Pod", spec),
-        ("v1", "ReplicationController", json!({"selector": labels, "template": template})),
-        ("apps/v1", "StatefulSet", set),
-        ("apps/v1", "Deployment", selected.clone()),
-        ("apps/v1", "DaemonSet", selected.clone()),
-        ("apps/v1", "ReplicaSet", selected),
-        ("batch/v1", "Job", job.clone()),
-        ("batch/v1", "CronJob", json!({"schedule": "0 3 * * *", "jobTemplate": {"spec": job}})),
-    ]
-    .map(|(version, kind, spec)| {
-        json!({"apiVersion": version, "kind": kind, "metadata": {"name": "db"}, "spec": spec})
-    })
-    .to_vec()
-}
+use crate::manifests::{CRITICAL, claim, every_kind, set};
 
 fn dry_run(kubectl: &Kubectl, manifest: &Value) -> Ran {
     kubectl.feed(&["create", "--dry-run=server", "-f", "-"], &manifest.to_string())
