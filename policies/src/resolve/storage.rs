@@ -173,9 +173,7 @@ impl Resolver<'_> {
         // Of an unknown driver nobody knows which type it takes when none is named.
         let default = known.is_none_or(|known| known.default_fs_type.is_some());
         let has_fs_type = probe.fs_type().map_or(default, |fs_type| !fs_type.is_empty());
-        let in_tree_name = name.starts_with("kubernetes.io/");
-        let migrated = known.filter(|_| in_tree_name).and_then(|known| known.names.first());
-        let driver = migrated.map_or(name, String::as_str);
+        let driver = mounting_driver(name, probe, known);
         Storage { backing, mount: mount(driver, has_fs_type, probe.access_modes) }
     }
 
@@ -268,6 +266,23 @@ fn driver_nfs(driver: Option<&Driver>, told: &StringMap<'_>, mount_options: &[Te
     let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
     let fixed = driver.and_then(|driver| driver.version_fixed.clone());
     Nfs { version: fixed.or(nfs.version), ..nfs }
+}
+
+/// Who mounts the volumes of a provisioner: the driver its class names, as that
+/// of Huawei's CCE does; for an in-tree name the driver it was migrated to, which
+/// its entry names first; else itself.
+fn mounting_driver<'d>(
+    provisioner: &'d str,
+    probe: &Probe<'d>,
+    known: Option<&'d Driver>,
+) -> &'d str {
+    const NAMED: &str = "csi.storage.k8s.io/csi-driver-name";
+    let named = probe.parameters.and_then(|parameters| parameters.get_ignore_case(NAMED));
+    let migrated = || {
+        let known = known.filter(|_| provisioner.starts_with("kubernetes.io/"))?;
+        known.names.first().map(String::as_str)
+    };
+    named.or_else(migrated).unwrap_or(provisioner)
 }
 
 fn mount(driver: &str, has_fs_type: bool, access_modes: &[AccessMode]) -> Mount {
