@@ -102,14 +102,18 @@ fn grants_what_the_guard_needs_and_no_more() {
         let question = [&["auth", "can-i", "--as", &account], arguments].concat();
         release.admin().run(&question).stdout.trim() == "yes"
     };
-    let webhooks = "validatingwebhookconfigurations.admissionregistration.k8s.io";
-    let own_webhooks = &format!("{webhooks}/rights-nfs-guard");
+    let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    let own_validating = &format!("{validating}/rights-nfs-guard");
+    let mutating = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
+    let own_mutating = &format!("{mutating}/rights-nfs-guard");
     for granted in [
         &["watch", "persistentvolumeclaims", "--all-namespaces"][..],
         &["list", "persistentvolumes"],
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
-        &["patch", own_webhooks],
+        &["watch", "csidrivers.storage.k8s.io"],
+        &["patch", own_validating],
+        &["patch", own_mutating],
         &["create", "secrets"],
         &["update", "secrets/rights-nfs-guard-tls"],
     ] {
@@ -119,8 +123,10 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "secrets"][..],
         &["get", "secrets/other"],
         &["create", "secrets", "--namespace=default"],
-        &["patch", webhooks],
-        &["delete", own_webhooks],
+        &["patch", validating],
+        &["patch", mutating],
+        &["delete", own_validating],
+        &["delete", own_mutating],
         &["update", "persistentvolumeclaims"],
         &["get", "pods"],
     ] {

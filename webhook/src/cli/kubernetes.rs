@@ -8,7 +8,7 @@ use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nfs_guard_certs::{Material, ServerNames, Slot, Store, publish};
+use nfs_guard_certs::{Configuration, Material, PublishError, ServerNames, Slot, Store, publish};
 
 use super::{Failure, serve::KubernetesArguments};
 use crate::manifest::InputError;
@@ -103,10 +103,30 @@ impl Guarded {
         // Another replica may have put a new one there since we started.
         let material = ensure(&self.store, &self.names).await?;
         self.slot.swap(&material);
-        let configuration = &self.webhook_configuration;
-        let published = publish(self.asking.clone(), configuration, material.ca_bundle()).await?;
-        tracing::info!(configuration, ?published, "CA bundle in the webhook configuration");
-        Ok(material.ca_bundle().to_owned())
+        let ca_bundle = material.ca_bundle();
+        let name = &self.webhook_configuration;
+        self.publish_to(&Configuration::Validating(name.clone()), ca_bundle).await?;
+        let mutating = Configuration::Mutating(name.clone());
+        match self.publish_to(&mutating, ca_bundle).await {
+            // Who does not want objects changed takes it away; writes to critical
+            // namespaces must not fail for that. Helm installs it before the other,
+            // so that it is not merely late.
+            Err(error) if error.is_missing() => {
+                tracing::info!(configuration = %mutating, "not installed, nothing is mutated");
+            }
+            published => published?,
+        }
+        Ok(ca_bundle.to_owned())
+    }
+
+    async fn publish_to(
+        &self,
+        configuration: &Configuration,
+        ca_bundle: &str,
+    ) -> Result<(), PublishError> {
+        let published = publish(self.asking.clone(), configuration, ca_bundle).await?;
+        tracing::info!(%configuration, ?published, "CA bundle in the webhook configuration");
+        Ok(())
     }
 }
 
