@@ -23,6 +23,8 @@ fn refuses_values_it_does_not_know() {
         ("webhook.timeout=3", "additional properties 'timeout' not allowed"),
         ("service.type=NodePort", "additional properties 'type' not allowed"),
         ("webhook.timeoutSeconds=31", "maximum"),
+        ("mutating.enable=true", "additional properties 'enable' not allowed"),
+        ("mutating.enabled=yes", "got string, want boolean"),
         ("service.port=https", "got string, want integer"),
         ("fullnameOverride=NFS", "does not match pattern"),
     ] {
@@ -50,6 +52,7 @@ fn names_every_object_after_the_release() {
             "ClusterRole",
             "ClusterRoleBinding",
             "ConfigMap",
+            "MutatingWebhookConfiguration",
             "Role",
             "RoleBinding",
             "Service",
@@ -77,19 +80,41 @@ fn passes_values_on_to_the_objects() {
     assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], 8443);
     let config = &object("ConfigMap")["data"]["config.yaml"];
     assert_eq!(config, "critical:\n  namespaces:\n  - vault\n");
-    for entry in object("ValidatingWebhookConfiguration")["webhooks"].as_array().unwrap() {
-        assert_eq!(entry["timeoutSeconds"], 7);
-        assert_eq!(entry["clientConfig"]["caBundle"], Value::Null);
-        assert_eq!(
-            entry["clientConfig"]["service"],
-            json!({
-                "name": "nfs-guard",
-                "namespace": namespace.name(),
-                "path": "/validate",
-                "port": 8443,
-            })
-        );
+    for (kind, path) in [
+        ("ValidatingWebhookConfiguration", "/validate"),
+        ("MutatingWebhookConfiguration", "/mutate"),
+    ] {
+        for entry in object(kind)["webhooks"].as_array().unwrap() {
+            assert_eq!(entry["timeoutSeconds"], 7, "{kind}");
+            assert_eq!(entry["clientConfig"]["caBundle"], Value::Null, "{kind}");
+            assert_eq!(
+                entry["clientConfig"]["service"],
+                json!({
+                    "name": "nfs-guard",
+                    "namespace": namespace.name(),
+                    "path": path,
+                    "port": 8443,
+                })
+            );
+        }
     }
+}
+
+#[test]
+fn leaves_out_the_configuration_that_mutates_if_told_to() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.share();
+    let namespace = control_plane.namespace("unmutated", &[]);
+    let mutating = "MutatingWebhookConfiguration";
+    let (mut with, without) = (
+        render(&namespace, "nfs-guard", &[]),
+        render(&namespace, "nfs-guard", &["--set", "mutating.enabled=false"]),
+    );
+    with.retain(|object| object["kind"] != mutating);
+    let kinds = |objects: &[Value]| -> Vec<String> {
+        objects.iter().map(|object| text(&object["kind"])).collect()
+    };
+    assert_eq!(kinds(&without), kinds(&with));
 }
 
 #[test]
@@ -176,7 +201,8 @@ fn uninstalling_leaves_nothing_in_the_way() {
     wait_for_webhook(&critical, true);
     drop(release);
     wait_for_webhook(&critical, false);
-    let kinds = "validatingwebhookconfigurations,clusterroles,clusterrolebindings";
+    let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations,\
+                 clusterroles,clusterrolebindings";
     let left = control_plane.kubectl(User::Admin).run(&[
         "get",
         kinds,

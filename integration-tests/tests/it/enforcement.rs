@@ -267,46 +267,65 @@ fn the_guard_tells_what_it_did() {
 fn the_apiserver_was_told_which_ca_to_trust() {
     let cluster = Harness::shared();
     let operator = cluster.kubectl(User::Operator);
-    let configuration = operator.get(&["validatingwebhookconfiguration", "nfs-guard"]);
     let secret = operator.in_namespace("nfs-guard").get(&["secret", "nfs-guard-tls"]);
     assert_eq!(secret["type"], "kubernetes.io/tls");
-    let entries = configuration["webhooks"].as_array().unwrap();
-    assert_eq!(entries.len(), 2);
-    for entry in entries {
-        assert_eq!(
-            entry["clientConfig"]["caBundle"], secret["data"]["ca.crt"],
-            "{}",
-            entry["name"]
-        );
+    for (_, kind, names) in CONFIGURATIONS {
+        let entries = entries(&operator, kind);
+        let found: Vec<_> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+        assert_eq!(found, *names);
+        for entry in entries {
+            let ca_bundle = &entry["clientConfig"]["caBundle"];
+            assert_eq!(ca_bundle, &secret["data"]["ca.crt"], "{}", entry["name"]);
+        }
     }
 }
 
 #[test]
 fn the_chart_sends_what_the_rules_read() {
     let cluster = Harness::shared();
-    let configuration =
-        cluster.kubectl(User::Operator).get(&["validatingwebhookconfiguration", "nfs-guard"]);
-    let reads = RULES.iter().flat_map(|rule| rule.reads(Gate::Validating));
-    let wanted: BTreeSet<_> = reads
-        .flat_map(|reads| {
-            let operations = reads.operations.iter();
-            operations.map(|operation| {
-                triple(reads.kind.group(), reads.kind.resource(), operation.as_str())
+    let operator = cluster.kubectl(User::Operator);
+    for (gate, kind, _) in CONFIGURATIONS {
+        let reads = RULES.iter().flat_map(|rule| rule.reads(gate));
+        let wanted: BTreeSet<_> = reads
+            .flat_map(|reads| {
+                let (group, resource) = (reads.kind.group(), reads.kind.resource());
+                let operations = reads.operations.iter();
+                operations.map(move |operation| triple(group, resource, operation.as_str()))
             })
-        })
-        .collect();
-    for entry in configuration["webhooks"].as_array().unwrap() {
-        let mut sent = BTreeSet::new();
-        for rule in entry["rules"].as_array().unwrap() {
-            for group in texts(&rule["apiGroups"]) {
-                for resource in texts(&rule["resources"]) {
-                    let operations = texts(&rule["operations"]);
-                    sent.extend(operations.map(|operation| triple(group, resource, operation)));
-                }
+            .collect();
+        for entry in entries(&operator, kind) {
+            assert_eq!(sent(&entry), wanted, "{}", entry["name"]);
+        }
+    }
+}
+
+/// The chart's webhook configurations: which of the guard's gates they lead to,
+/// their kind, and the names of their entries.
+const CONFIGURATIONS: [(Gate, &str, &[&str]); 2] = [
+    (
+        Gate::Validating,
+        "validatingwebhookconfiguration",
+        &["critical.validate.nfs-guard.io", "validate.nfs-guard.io"],
+    ),
+    (Gate::Mutating, "mutatingwebhookconfiguration", &["mutate.nfs-guard.io"]),
+];
+
+fn entries(operator: &Kubectl, kind: &str) -> Vec<Value> {
+    operator.get(&[kind, "nfs-guard"])["webhooks"].as_array().unwrap().clone()
+}
+
+/// Group, resource and operation of every write that entry is called for.
+fn sent(entry: &Value) -> BTreeSet<[String; 3]> {
+    let mut sent = BTreeSet::new();
+    for rule in entry["rules"].as_array().unwrap() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                let operations = texts(&rule["operations"]);
+                sent.extend(operations.map(|operation| triple(group, resource, operation)));
             }
         }
-        assert_eq!(sent, wanted, "{}", entry["name"]);
     }
+    sent
 }
 
 fn triple(group: &str, resource: &str, operation: &str) -> [String; 3] {
