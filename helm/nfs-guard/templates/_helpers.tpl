@@ -32,12 +32,17 @@ The writes the guard judges. A test holds this list and the next to what its rul
 {{- define "nfs-guard.validatingRules" -}}
 - apiGroups: [apps]
   apiVersions: [v1]
-  resources: [statefulsets]
+  resources: [statefulsets, deployments, daemonsets, replicasets]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 - apiGroups: [""]
   apiVersions: [v1]
-  resources: [persistentvolumeclaims]
+  resources: [replicationcontrollers, pods, persistentvolumeclaims]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+- apiGroups: [batch]
+  apiVersions: [v1]
+  resources: [jobs, cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}

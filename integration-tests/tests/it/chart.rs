@@ -167,6 +167,7 @@ fn a_dead_guard_stops_writes_in_critical_namespaces_and_lets_objects_go() {
     let ordinary = control_plane.namespace("ordinary", &[]);
     for namespace in [&critical, &ordinary] {
         namespace.kubectl().create(CLAIM).expect_success();
+        namespace.kubectl().create(POD).expect_success();
         namespace.kubectl().wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
     }
     let release = Release::install(control_plane, "dead");
@@ -180,10 +181,15 @@ fn a_dead_guard_stops_writes_in_critical_namespaces_and_lets_objects_go() {
     let refused = critical.kubectl().run(&label);
     assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
     ordinary.kubectl().run(&label).expect_success();
+    let another_pod = POD.replace("name: web", "name: another");
+    let refused = critical.kubectl().create(&another_pod);
+    assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
+    ordinary.kubectl().create(&another_pod).expect_success();
     release.namespace.kubectl().create(CLAIM).expect_success();
     critical.kubectl_as(User::Kubelets).run(&["label", "pvc", "data", "seen=yes"]).expect_success();
 
     let critical = critical.kubectl();
+    critical.run(&["delete", "pod", "web", "--timeout=60s"]).expect_success();
     finalizer(r#"["example.com/backup"]"#)(&critical).expect_success();
     critical.run(&["delete", "pvc", "data", "--wait=false"]).expect_success();
     critical.run(&label).expect_success();
@@ -280,4 +286,13 @@ spec:
   accessModes: [ReadWriteOnce]
   storageClassName: nfs-proxmox
   resources: {requests: {storage: 1Gi}}
+";
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+spec:
+  containers: [{name: web, image: web}]
 ";
