@@ -7,7 +7,7 @@
 //! * [`Store`] keeps the material in one Secret which all replicas share, by
 //!   compare-and-swap, so that they agree without electing a leader.
 //! * [`Slot`] serves it over TLS and lets it be swapped under a running server.
-//! * [`publish`] writes the CA bundle into a webhook configuration.
+//! * [`publish`] writes the CA bundle into a webhook configuration of either kind.
 
 mod apiserver;
 mod ca_bundle;

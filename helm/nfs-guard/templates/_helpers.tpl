@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-What the validating webhook is asked about: every write of what runs pods, and of claims.
+The writes the guard judges. A test holds this list and the next to what its rules read.
 */}}
 {{- define "nfs-guard.validatingRules" -}}
 - apiGroups: [apps]
@@ -35,30 +35,31 @@ What the validating webhook is asked about: every write of what runs pods, and o
   resources: [statefulsets, deployments, daemonsets, replicasets]
   operations: [CREATE, UPDATE]
   scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [replicationcontrollers, pods, persistentvolumeclaims]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
 - apiGroups: [batch]
   apiVersions: [v1]
   resources: [jobs, cronjobs]
-  operations: [CREATE, UPDATE]
-  scope: Namespaced
-- apiGroups: [""]
-  apiVersions: [v1]
-  resources: [pods, replicationcontrollers, persistentvolumeclaims]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}
 
 {{/*
-What the mutating webhook is asked about: pod templates, and pods while they can still be changed.
+The writes the guard may add to.
 */}}
 {{- define "nfs-guard.mutatingRules" -}}
+# The security context of a pod that exists cannot be changed any more.
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [pods]
+  operations: [CREATE]
+  scope: Namespaced
 - apiGroups: [apps]
   apiVersions: [v1]
   resources: [statefulsets, deployments, daemonsets, replicasets]
-  operations: [CREATE, UPDATE]
-  scope: Namespaced
-- apiGroups: [batch]
-  apiVersions: [v1]
-  resources: [jobs, cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 - apiGroups: [""]
@@ -66,22 +67,33 @@ What the mutating webhook is asked about: pod templates, and pods while they can
   resources: [replicationcontrollers]
   operations: [CREATE, UPDATE]
   scope: Namespaced
-- apiGroups: [""]
+- apiGroups: [batch]
   apiVersions: [v1]
-  resources: [pods]
-  operations: [CREATE]
+  resources: [jobs, cronjobs]
+  operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}
 
 {{/*
-The part of a webhook entry that does not depend on what it is asked about, nor on its tier.
+What every webhook entry has, whatever its tier. Called with the root as `root`, the
+path on the guard as `path`, its rules as `rules`, and match conditions of its
+own as `matchConditions`.
 
 An error in a match condition makes the API server skip an entry that may be
 ignored, and refuse the request for one that may not. So every field that may
-be absent is asked for with has() before it is read.
+be absent is asked for with has(), or read by `.?`.
 */}}
 {{- define "nfs-guard.webhookEntry" -}}
 admissionReviewVersions: [v1]
+# No caBundle: the guard writes its own, and an upgrade must not blank it.
+clientConfig:
+  service:
+    name: {{ include "nfs-guard.fullname" .root }}
+    namespace: {{ .root.Release.Namespace }}
+    path: {{ .path }}
+    port: {{ .root.Values.service.port }}
+rules:
+  {{- .rules | nindent 2 }}
 matchPolicy: Equivalent
 matchConditions:
   # Kubelets report on what runs already.
@@ -93,28 +105,59 @@ matchConditions:
     expression: >-
       request.operation != 'UPDATE' ||
       !has(oldObject.metadata.deletionTimestamp)
-  # Updates of finalizers and the like are none of the guard's business.
-  - name: spec-labels-or-annotations-change
-    expression: >-
-      request.operation != 'UPDATE' ||
-      has(object.spec) != has(oldObject.spec) ||
-      (has(object.spec) && object.spec != oldObject.spec) ||
-      has(object.metadata.labels) != has(oldObject.metadata.labels) ||
-      (has(object.metadata.labels) && object.metadata.labels != oldObject.metadata.labels) ||
-      has(object.metadata.annotations) != has(oldObject.metadata.annotations) ||
-      (has(object.metadata.annotations) && object.metadata.annotations != oldObject.metadata.annotations)
+  {{- .matchConditions | nindent 2 }}
 sideEffects: NoneOnDryRun
-timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 {{- end }}
 
 {{/*
-How the API server reaches the guard; the caller adds the path. No caBundle: the
-guard writes its own, and an upgrade must not blank it.
+An entry that judges.
 */}}
-{{- define "nfs-guard.service" -}}
-name: {{ include "nfs-guard.fullname" . }}
-namespace: {{ .Release.Namespace }}
-port: {{ .Values.service.port }}
+{{- define "nfs-guard.validatingEntry" -}}
+{{- $rules := include "nfs-guard.validatingRules" . -}}
+{{- $conditions := include "nfs-guard.validatingConditions" . -}}
+{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/validate" "rules" $rules "matchConditions" $conditions) -}}
+{{- end }}
+
+{{- define "nfs-guard.validatingConditions" -}}
+# Updates of finalizers and the like are none of the guard's business.
+- name: spec-labels-or-annotations-change
+  expression: >-
+    request.operation != 'UPDATE' ||
+    has(object.spec) != has(oldObject.spec) ||
+    (has(object.spec) && object.spec != oldObject.spec) ||
+    has(object.metadata.labels) != has(oldObject.metadata.labels) ||
+    (has(object.metadata.labels) && object.metadata.labels != oldObject.metadata.labels) ||
+    has(object.metadata.annotations) != has(oldObject.metadata.annotations) ||
+    (has(object.metadata.annotations) && object.metadata.annotations != oldObject.metadata.annotations)
+{{- end }}
+
+{{/*
+An entry that adds to what is written.
+*/}}
+{{- define "nfs-guard.mutatingEntry" -}}
+{{- $rules := include "nfs-guard.mutatingRules" . -}}
+{{- $conditions := include "nfs-guard.mutatingConditions" . -}}
+{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/mutate" "rules" $rules "matchConditions" $conditions) -}}
+{{- end }}
+
+{{/*
+Whether fsGroup is set is not asked here: a webhook that is called later may set it,
+and only what was called before is called again after that.
+*/}}
+{{- define "nfs-guard.mutatingConditions" -}}
+# Nothing is added to a template that stays as it is: its pods would be replaced for it.
+- name: pod-template-changes
+  expression: >-
+    request.operation != 'UPDATE' ||
+    object.?spec.?template != oldObject.?spec.?template ||
+    object.?spec.?jobTemplate != oldObject.?spec.?jobTemplate
+# A controller compares what it made with its own template, and makes another if they
+# differ, without end. Pods are not compared.
+- name: a-pod-or-not-controlled
+  expression: >-
+    request.resource.resource == 'pods' ||
+    !object.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false))
 {{- end }}
 
 {{/*

@@ -23,6 +23,8 @@ fn refuses_values_it_does_not_know() {
         ("webhook.timeout=3", "additional properties 'timeout' not allowed"),
         ("service.type=NodePort", "additional properties 'type' not allowed"),
         ("webhook.timeoutSeconds=31", "maximum"),
+        ("mutating.enable=true", "additional properties 'enable' not allowed"),
+        ("mutating.enabled=yes", "got string, want boolean"),
         ("service.port=https", "got string, want integer"),
         ("fullnameOverride=NFS", "does not match pattern"),
     ] {
@@ -83,17 +85,36 @@ fn passes_values_on_to_the_objects() {
         ("MutatingWebhookConfiguration", "/mutate"),
     ] {
         for entry in object(kind)["webhooks"].as_array().unwrap() {
-            assert_eq!(entry["timeoutSeconds"], 7);
-            assert_eq!(entry["clientConfig"]["caBundle"], Value::Null);
-            let service = json!({
-                "name": "nfs-guard",
-                "namespace": namespace.name(),
-                "path": path,
-                "port": 8443,
-            });
-            assert_eq!(entry["clientConfig"]["service"], service);
+            assert_eq!(entry["timeoutSeconds"], 7, "{kind}");
+            assert_eq!(entry["clientConfig"]["caBundle"], Value::Null, "{kind}");
+            assert_eq!(
+                entry["clientConfig"]["service"],
+                json!({
+                    "name": "nfs-guard",
+                    "namespace": namespace.name(),
+                    "path": path,
+                    "port": 8443,
+                })
+            );
         }
     }
+}
+
+#[test]
+fn leaves_out_the_configuration_that_mutates_if_told_to() {
+    let control_plane = ControlPlane::shared();
+    let _turn = control_plane.share();
+    let namespace = control_plane.namespace("unmutated", &[]);
+    let mutating = "MutatingWebhookConfiguration";
+    let (mut with, without) = (
+        render(&namespace, "nfs-guard", &[]),
+        render(&namespace, "nfs-guard", &["--set", "mutating.enabled=false"]),
+    );
+    with.retain(|object| object["kind"] != mutating);
+    let kinds = |objects: &[Value]| -> Vec<String> {
+        objects.iter().map(|object| text(&object["kind"])).collect()
+    };
+    assert_eq!(kinds(&without), kinds(&with));
 }
 
 #[test]
@@ -106,16 +127,18 @@ fn grants_what_the_guard_needs_and_no_more() {
         let question = [&["auth", "can-i", "--as", &account], arguments].concat();
         release.admin().run(&question).stdout.trim() == "yes"
     };
-    let webhooks = "validatingwebhookconfigurations.admissionregistration.k8s.io";
-    let own_webhooks = &format!("{webhooks}/rights-nfs-guard");
+    let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    let own_validating = &format!("{validating}/rights-nfs-guard");
+    let mutating = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
+    let own_mutating = &format!("{mutating}/rights-nfs-guard");
     for granted in [
         &["watch", "persistentvolumeclaims", "--all-namespaces"][..],
         &["list", "persistentvolumes"],
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
         &["watch", "csidrivers.storage.k8s.io"],
-        &["patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/rights-nfs-guard"],
-        &["patch", own_webhooks],
+        &["patch", own_validating],
+        &["patch", own_mutating],
         &["create", "secrets"],
         &["update", "secrets/rights-nfs-guard-tls"],
     ] {
@@ -125,8 +148,10 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "secrets"][..],
         &["get", "secrets/other"],
         &["create", "secrets", "--namespace=default"],
-        &["patch", webhooks],
-        &["delete", own_webhooks],
+        &["patch", validating],
+        &["patch", mutating],
+        &["delete", own_validating],
+        &["delete", own_mutating],
         &["update", "persistentvolumeclaims"],
         &["get", "pods"],
     ] {
@@ -142,6 +167,7 @@ fn a_dead_guard_stops_writes_in_critical_namespaces_and_lets_objects_go() {
     let ordinary = control_plane.namespace("ordinary", &[]);
     for namespace in [&critical, &ordinary] {
         namespace.kubectl().create(CLAIM).expect_success();
+        namespace.kubectl().create(POD).expect_success();
         namespace.kubectl().wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
     }
     let release = Release::install(control_plane, "dead");
@@ -155,10 +181,15 @@ fn a_dead_guard_stops_writes_in_critical_namespaces_and_lets_objects_go() {
     let refused = critical.kubectl().run(&label);
     assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
     ordinary.kubectl().run(&label).expect_success();
+    let another_pod = POD.replace("name: web", "name: another");
+    let refused = critical.kubectl().create(&another_pod);
+    assert!(refused.stderr.contains("failed calling webhook"), "{refused}");
+    ordinary.kubectl().create(&another_pod).expect_success();
     release.namespace.kubectl().create(CLAIM).expect_success();
     critical.kubectl_as(User::Kubelets).run(&["label", "pvc", "data", "seen=yes"]).expect_success();
 
     let critical = critical.kubectl();
+    critical.run(&["delete", "pod", "web", "--timeout=60s"]).expect_success();
     finalizer(r#"["example.com/backup"]"#)(&critical).expect_success();
     critical.run(&["delete", "pvc", "data", "--wait=false"]).expect_success();
     critical.run(&label).expect_success();
@@ -255,4 +286,13 @@ spec:
   accessModes: [ReadWriteOnce]
   storageClassName: nfs-proxmox
   resources: {requests: {storage: 1Gi}}
+";
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+spec:
+  containers: [{name: web, image: web}]
 ";

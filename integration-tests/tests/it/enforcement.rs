@@ -269,12 +269,10 @@ fn the_apiserver_was_told_which_ca_to_trust() {
     let operator = cluster.kubectl(User::Operator);
     let secret = operator.in_namespace("nfs-guard").get(&["secret", "nfs-guard-tls"]);
     assert_eq!(secret["type"], "kubernetes.io/tls");
-    for (kind, count) in
-        [("validatingwebhookconfiguration", 2), ("mutatingwebhookconfiguration", 1)]
-    {
-        let configuration = operator.get(&[kind, "nfs-guard"]);
-        let entries = configuration["webhooks"].as_array().unwrap();
-        assert_eq!(entries.len(), count, "{kind}");
+    for (_, kind, names) in CONFIGURATIONS {
+        let entries = entries(&operator, kind);
+        let found: Vec<_> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+        assert_eq!(found, *names);
         for entry in entries {
             let ca_bundle = &entry["clientConfig"]["caBundle"];
             assert_eq!(ca_bundle, &secret["data"]["ca.crt"], "{}", entry["name"]);
@@ -285,27 +283,38 @@ fn the_apiserver_was_told_which_ca_to_trust() {
 #[test]
 fn the_chart_sends_what_the_rules_read() {
     let cluster = Harness::shared();
-    for (kind, gate) in [
-        ("validatingwebhookconfiguration", Gate::Validating),
-        ("mutatingwebhookconfiguration", Gate::Mutating),
-    ] {
-        let configuration = cluster.kubectl(User::Operator).get(&[kind, "nfs-guard"]);
+    let operator = cluster.kubectl(User::Operator);
+    for (gate, kind, _) in CONFIGURATIONS {
         let reads = RULES.iter().flat_map(|rule| rule.reads(gate));
         let wanted: BTreeSet<_> = reads
             .flat_map(|reads| {
+                let (group, resource) = (reads.kind.group(), reads.kind.resource());
                 let operations = reads.operations.iter();
-                operations.map(|operation| {
-                    triple(reads.kind.group(), reads.kind.resource(), operation.as_str())
-                })
+                operations.map(move |operation| triple(group, resource, operation.as_str()))
             })
             .collect();
-        for entry in configuration["webhooks"].as_array().unwrap() {
-            assert_eq!(sent(entry), wanted, "{}", entry["name"]);
+        for entry in entries(&operator, kind) {
+            assert_eq!(sent(&entry), wanted, "{}", entry["name"]);
         }
     }
 }
 
-/// What a webhook entry is asked about: group, resource, operation.
+/// The chart's webhook configurations: which of the guard's gates they lead to,
+/// their kind, and the names of their entries.
+const CONFIGURATIONS: [(Gate, &str, &[&str]); 2] = [
+    (
+        Gate::Validating,
+        "validatingwebhookconfiguration",
+        &["critical.validate.nfs-guard.io", "validate.nfs-guard.io"],
+    ),
+    (Gate::Mutating, "mutatingwebhookconfiguration", &["mutate.nfs-guard.io"]),
+];
+
+fn entries(operator: &Kubectl, kind: &str) -> Vec<Value> {
+    operator.get(&[kind, "nfs-guard"])["webhooks"].as_array().unwrap().clone()
+}
+
+/// Group, resource and operation of every write that entry is called for.
 fn sent(entry: &Value) -> BTreeSet<[String; 3]> {
     let mut sent = BTreeSet::new();
     for rule in entry["rules"].as_array().unwrap() {

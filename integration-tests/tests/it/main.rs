@@ -10,6 +10,7 @@ mod fs_group;
 mod http;
 mod kinds;
 mod manifests;
+mod mutating;
 mod outage;
 mod server;
 mod shutdown;

@@ -8,7 +8,7 @@ use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nfs_guard_certs::{Configuration, Material, ServerNames, Slot, Store, publish};
+use nfs_guard_certs::{Configuration, Material, PublishError, ServerNames, Slot, Store, publish};
 
 use super::{Failure, serve::KubernetesArguments};
 use crate::manifest::InputError;
@@ -32,7 +32,7 @@ pub(super) struct Guarded {
     store: Store,
     names: ServerNames,
     slot: Arc<Slot>,
-    configurations: [Configuration; 2],
+    webhook_configuration: String,
 }
 
 impl Guarded {
@@ -61,9 +61,8 @@ impl Guarded {
         let store = Store::new(Api::namespaced(asking.clone(), namespace), tls_secret.as_str());
         let material = ensure(&store, &names).await?;
         let slot = Arc::new(Slot::new(&material));
-        let name = || webhook_configuration.clone();
-        let configurations = [Configuration::Validating(name()), Configuration::Mutating(name())];
-        Ok(Self { watching, asking, store, names, slot, configurations })
+        let webhook_configuration = webhook_configuration.clone();
+        Ok(Self { watching, asking, store, names, slot, webhook_configuration })
     }
 
     /// A client for watches.
@@ -104,12 +103,30 @@ impl Guarded {
         // Another replica may have put a new one there since we started.
         let material = ensure(&self.store, &self.names).await?;
         self.slot.swap(&material);
-        for configuration in &self.configurations {
-            let published = publish(self.asking.clone(), configuration, material.ca_bundle());
-            let published = published.await?;
-            tracing::info!(?configuration, ?published, "CA bundle in the webhook configuration");
+        let ca_bundle = material.ca_bundle();
+        let name = &self.webhook_configuration;
+        self.publish_to(&Configuration::Validating(name.clone()), ca_bundle).await?;
+        let mutating = Configuration::Mutating(name.clone());
+        match self.publish_to(&mutating, ca_bundle).await {
+            // Who does not want objects changed takes it away; writes to critical
+            // namespaces must not fail for that. Helm installs it before the other,
+            // so that it is not merely late.
+            Err(error) if error.is_missing() => {
+                tracing::info!(configuration = %mutating, "not installed, nothing is mutated");
+            }
+            published => published?,
         }
-        Ok(material.ca_bundle().to_owned())
+        Ok(ca_bundle.to_owned())
+    }
+
+    async fn publish_to(
+        &self,
+        configuration: &Configuration,
+        ca_bundle: &str,
+    ) -> Result<(), PublishError> {
+        let published = publish(self.asking.clone(), configuration, ca_bundle).await?;
+        tracing::info!(%configuration, ?published, "CA bundle in the webhook configuration");
+        Ok(())
     }
 }
 

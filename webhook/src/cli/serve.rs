@@ -66,7 +66,7 @@ pub(super) struct KubernetesArguments {
     /// Secret that holds the CA and the certificate
     #[arg(long, default_value = "nfs-guard-tls", value_name = "NAME")]
     pub(super) tls_secret: String,
-    /// ValidatingWebhookConfiguration and MutatingWebhookConfiguration of that name to write the CA bundle into
+    /// Name of the ValidatingWebhookConfiguration and of the MutatingWebhookConfiguration, if there is one, to write the CA bundle into
     #[arg(long, default_value = "nfs-guard", value_name = "NAME")]
     pub(super) webhook_configuration: String,
 }
