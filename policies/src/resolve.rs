@@ -178,9 +178,18 @@ impl<'c> Resolver<'c> {
             };
         }
         match name.map_or(Ok(Vec::new()), |name| self.promised_volumes(namespace, name, claim)) {
-            Ok(volumes) => {
-                self.worst_of(&volumes, hops).unwrap_or_else(|| self.claim_by_class(claim, hops))
-            }
+            Ok(volumes) => self.worst_of(&volumes, hops).unwrap_or_else(|| {
+                let backing = self.claim_by_class(claim, hops);
+                // A device handed over raw is no mount, unless its driver is known
+                // to make it of one. Of a volume that exists, its own mode counts:
+                // the kubelet mounts by that.
+                match backing {
+                    Backing::Unknown(_) if claim.spec.volume_mode == VolumeMode::Block => {
+                        Backing::Other(Kind::Block)
+                    }
+                    backing => backing,
+                }
+            }),
             Err(unknown) => Backing::Unknown(unknown),
         }
     }
@@ -226,11 +235,6 @@ impl<'c> Resolver<'c> {
     }
 
     fn claim_by_class(&self, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Backing {
-        // A device handed over raw is no mount, whatever the driver. Of a volume
-        // that exists, its own mode counts: the kubelet mounts by that.
-        if claim.spec.volume_mode == VolumeMode::Block {
-            return Backing::Other(Kind::Block);
-        }
         let (class, default) = match claim.class() {
             ClassReference::Classless => return Backing::Unknown(Unknown::Classless),
             ClassReference::Default => (self.default_class(), true),
@@ -280,10 +284,12 @@ impl<'c> Resolver<'c> {
 
     fn volume(&self, volume: &PersistentVolume<'_>, hops: &mut Vec<Hop>) -> Backing {
         let spec = &volume.spec;
-        if spec.volume_mode == VolumeMode::Block {
-            return Backing::Other(Kind::Block);
-        }
         match &spec.source {
+            Some(PersistentVolumeSource::Nfs(_) | PersistentVolumeSource::InTree(_)) | None
+                if spec.volume_mode == VolumeMode::Block =>
+            {
+                Backing::Other(Kind::Block)
+            }
             None => Backing::Unknown(Unknown::NoSource),
             Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
             Some(PersistentVolumeSource::InTree(source)) => {
@@ -332,6 +338,7 @@ impl<'c> Resolver<'c> {
             Some(Kind::Nfs) => return Backing::Nfs(driver_nfs(driver, told, mount_options)),
             Some(Kind::Unknown) => Unknown::Undecided(name.into()),
             Some(other) => return Backing::Other(other),
+            None if probe.volume_mode == VolumeMode::Block => return Backing::Other(Kind::Block),
             None => Unknown::Driver(name.into()),
         };
         match signals::read(name, probe, mount_options, || None) {
