@@ -113,7 +113,9 @@ impl Kind {
         }
     }
 
-    pub(crate) fn describe(self) -> &'static str {
+    /// The name used in sentences.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Nfs => "NFS",
             Self::Block => "block device",

@@ -188,8 +188,10 @@ impl Pattern {
 mod tests {
     use std::collections::HashSet;
 
+    use serde_json::json;
+
     use super::*;
-    use crate::facts::AccessMode;
+    use crate::{Effect, facts::AccessMode, testing};
 
     fn drivers(json: &str) -> Vec<Driver> {
         serde_json::from_str(json).unwrap()
@@ -241,6 +243,33 @@ mod tests {
         let judged = |probe| drivers.iter().map(|driver| driver.judge(probe)).collect::<Vec<_>>();
         assert_eq!(judged(&raw), [Kind::Block, Kind::Nfs, Kind::Block]);
         assert_eq!(judged(&Probe::default()), [Kind::Nfs, Kind::Local, Kind::Nfs]);
+    }
+
+    #[test]
+    fn a_raw_volume_made_of_a_file_on_nfs_is_found_out() {
+        let mut objects = testing::incident();
+        objects.push(testing::class("hammer", "com.hammerspace.csi", false));
+        objects.push(testing::class("odd", "acme.example/nfs", false));
+        for (name, driver) in [("raw-nfs", "com.hammerspace.csi"), ("raw", "acme.example/nfs")] {
+            objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
+                "volumeMode": "Block", "csi": {"driver": driver, "volumeHandle": name},
+            }}));
+        }
+        let judge =
+            testing::Judge { cluster: testing::cluster(&objects), ..testing::Judge::incident() };
+        for (field, value, expected) in [
+            ("storageClassName", "hammer", Effect::Deny),
+            ("volumeName", "raw-nfs", Effect::Deny),
+            // A raw device otherwise, whoever makes it, even if nobody is known to.
+            ("storageClassName", "nfs-proxmox", Effect::Allow),
+            ("storageClassName", "odd", Effect::Allow),
+            ("storageClassName", "absent", Effect::Allow),
+            ("volumeName", "raw", Effect::Allow),
+        ] {
+            let claim = testing::claim(&json!({"volumeMode": "Block", field: value}));
+            let (effect, chains) = judge.create("vault", &claim).told();
+            assert_eq!(effect, expected, "{value}: {chains:?}");
+        }
     }
 
     #[test]

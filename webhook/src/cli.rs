@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod embedded;
+mod explain_driver;
 mod kubernetes;
 mod running;
 mod schema;
@@ -37,6 +38,7 @@ enum Task {
     Serve(Box<serve::Serve>),
     Demo(demo::Demo),
     Check(check::Check),
+    ExplainDriver(explain_driver::ExplainDriver),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     #[command(
@@ -97,6 +99,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Serve(serve) => serve.run(),
         Task::Demo(demo) => demo.run(),
         Task::Check(check) => check.run(),
+        Task::ExplainDriver(explain) => explain.run(),
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();

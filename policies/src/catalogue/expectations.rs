@@ -8,6 +8,7 @@ mod fs_group;
 mod in_cluster;
 mod in_tree;
 mod others;
+mod slips;
 
 use std::{collections::BTreeSet, io::Write as _};
 

@@ -4,7 +4,7 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    Driver, FsGroupPolicy,
+    Case, Driver, FsGroupPolicy,
     when::{Entry, Value, When},
 };
 use crate::facts::{AccessMode, VolumeMode};
@@ -16,9 +16,15 @@ impl fmt::Display for Driver {
             return write!(f, "always {}", self.otherwise.describe());
         }
         for case in &self.cases {
-            write!(f, "{} when {}; ", case.backing.describe(), case.when)?;
+            write!(f, "{case}; ")?;
         }
         write!(f, "otherwise {}", self.otherwise.describe())
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} when {}", self.backing.describe(), self.when)
     }
 }
 
@@ -53,6 +59,8 @@ impl fmt::Display for When {
             Self::VolumeMode(VolumeMode::Filesystem) => {
                 f.write_str("the volume is mounted as a filesystem")
             }
+            // None has a handle before it exists.
+            Self::VolumeHandle(Value::Exists(true)) => f.write_str("the volume exists"),
             Self::VolumeHandle(value) => write!(f, "the volume handle {value}"),
         }
     }
@@ -149,6 +157,7 @@ mod tests {
             (r#"{"volumeMode": "Block"}"#, "the volume is handed over raw"),
             (r#"{"volumeMode": "Filesystem"}"#, "the volume is mounted as a filesystem"),
             (r#"{"volumeHandle": {"suffix": "/nfs"}}"#, "the volume handle ends with /nfs"),
+            (r#"{"volumeHandle": {"exists": true}}"#, "the volume exists"),
             (
                 r#"{"all": [{"any": [{"fsType": ["a"]}, {"fsType": ["b"]}]}, {"not": {"fsType": ["c"]}}]}"#,
                 "(the filesystem type is a, or the filesystem type is b) and \

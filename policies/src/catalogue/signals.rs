@@ -130,8 +130,92 @@ fn says_nfs(driver: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::facts::StringMap;
+    use crate::{
+        Effect::{Allow, Deny, Warn},
+        facts::StringMap,
+        testing::{Judge, claim, cluster, incident},
+    };
+
+    /// The end of the chain of a critical claim of that class.
+    fn judged(class: &serde_json::Value, modes: &[&str], config: serde_json::Value) -> String {
+        let mut objects = incident();
+        objects.push(class.clone());
+        let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+        let claim = claim(&json!({"storageClassName": "fast", "accessModes": modes}));
+        let (effect, chains) = judge.configured(config).create("vault", &claim).told();
+        let expected = match chains.first() {
+            None => Allow,
+            Some(chain) if chain.contains("unknown: ") => Warn,
+            Some(_) => Deny,
+        };
+        assert_eq!(effect, expected, "{chains:?}");
+        let last = chains.first().map(|chain| chain.split("provisioner ").last().unwrap());
+        last.unwrap_or("no finding").to_owned()
+    }
+
+    #[test]
+    fn signs_count_where_nobody_knows_better() {
+        let class = |provisioner: &str, parameters: serde_json::Value, options: &[&str]| {
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"},
+                "provisioner": provisioner, "parameters": parameters, "mountOptions": options})
+        };
+        let own = json!({"drivers": [{"names": ["acme.example/nfs"], "otherwise": "block"}]});
+        for (class, modes, config, expected) in [
+            (
+                class("acme.example/nfs", json!({}), &["nfsvers=4.1"]),
+                &["ReadWriteOnce"][..],
+                json!({}),
+                "acme.example/nfs → mount option nfsvers → NFSv4.1",
+            ),
+            (
+                class("acme.example/nfs", json!({}), &[]),
+                &["ReadWriteOnce"],
+                json!({}),
+                "acme.example/nfs → unknown: driver acme.example/nfs is in no catalogue, but its \
+                 name says NFS",
+            ),
+            (
+                class("acme.example/x", json!({}), &[]),
+                &["ReadWriteMany"],
+                json!({}),
+                "acme.example/x → unknown: driver acme.example/x is in no catalogue, but \
+                 ReadWriteMany asks for some network filesystem",
+            ),
+            // The configuration's word, and the catalogue's, are above signs.
+            (
+                class("acme.example/nfs", json!({"fsType": "nfs"}), &["nfsvers=4.1"]),
+                &["ReadWriteMany"],
+                own,
+                "no finding",
+            ),
+            (
+                class("ebs.csi.aws.com", json!({"fsType": "nfs"}), &["nfsvers=4.1"]),
+                &["ReadWriteMany"],
+                json!({}),
+                "no finding",
+            ),
+            // What the catalogue leaves open, they may close.
+            (
+                class("hspc.csi.hitachi.com", json!({"pathPattern": "x"}), &[]),
+                &["ReadWriteOnce"],
+                json!({}),
+                "hspc.csi.hitachi.com → class parameter archiveOnDelete or pathPattern → NFS",
+            ),
+            (
+                class("csi.trident.netapp.io", json!({}), &["vers=3"]),
+                &["ReadWriteOnce"],
+                json!({}),
+                "csi.trident.netapp.io → unknown: driver csi.trident.netapp.io serves several \
+                 kinds of storage, but mount option vers=3 is most often NFS",
+            ),
+        ] {
+            let judged = judged(&class, modes, config);
+            assert_eq!(judged, expected);
+        }
+    }
 
     fn signal(driver: &str, probe: &Probe<'_>, options: &[&'static str]) -> Option<Signal> {
         let options: Vec<Text<'_>> = options.iter().map(|option| Text::from(*option)).collect();

@@ -62,7 +62,13 @@ impl Resolver<'_> {
         }
         match name.map_or(Ok(Vec::new()), |name| self.promised_volumes(namespace, name, claim)) {
             Ok(volumes) => {
-                self.worst_of(&volumes, hops).unwrap_or_else(|| self.claim_by_class(claim, hops))
+                self.worst_of(&volumes, hops).unwrap_or_else(|| {
+                    let storage = self.claim_by_class(claim, hops);
+                    // Of a volume that exists, its own mode counts: the kubelet
+                    // mounts by that.
+                    let raw = claim.spec.volume_mode == VolumeMode::Block;
+                    if raw { storage.raw() } else { storage }
+                })
             }
             Err(unknown) => unknown.into(),
         }
@@ -103,11 +109,6 @@ impl Resolver<'_> {
     }
 
     fn claim_by_class(&self, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Storage {
-        // A device handed over raw is no mount, whatever the driver. Of a volume
-        // that exists, its own mode counts: the kubelet mounts by that.
-        if claim.spec.volume_mode == VolumeMode::Block {
-            return Storage::raw_device();
-        }
         let (class, default) = match claim.class() {
             ClassReference::Classless => return Unknown::Classless.into(),
             ClassReference::Default => (self.default_class(), true),

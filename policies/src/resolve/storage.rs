@@ -45,8 +45,14 @@ pub(super) enum Mount {
 }
 
 impl Storage {
-    pub(super) fn raw_device() -> Self {
-        Self { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner }
+    /// The same, handed over raw: no mount, unless its driver is known to make
+    /// devices of one.
+    pub(super) fn raw(self) -> Self {
+        let backing = match self.backing {
+            Backing::Unknown(_) => Backing::Other(Kind::Block),
+            known => known,
+        };
+        Self { backing, mount: Mount::KeepsOwner }
     }
 }
 
@@ -108,24 +114,25 @@ impl Resolver<'_> {
 
     pub(super) fn volume(&self, volume: &PersistentVolume<'_>, hops: &mut Vec<Hop>) -> Storage {
         let spec = &volume.spec;
-        if spec.volume_mode == VolumeMode::Block {
-            return Storage::raw_device();
-        }
         let probe = Probe {
             access_modes: &spec.access_modes,
             volume_mode: spec.volume_mode,
             ..Probe::default()
         };
+        // Only a driver can make a device of something else.
+        let raw = spec.volume_mode == VolumeMode::Block;
         match &spec.source {
+            Some(PersistentVolumeSource::Csi(csi)) => {
+                let storage = self.csi(csi, &probe, &spec.mount_options, hops);
+                if raw { storage.raw() } else { storage }
+            }
+            _ if raw => Storage { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner },
             None => Unknown::NoSource.into(),
             Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
             Some(PersistentVolumeSource::InTree(source)) => {
                 self.in_tree(in_tree::find(source), source, &probe, hops)
             }
             Some(PersistentVolumeSource::Flex(flex)) => self.flex(flex, &spec.mount_options, hops),
-            Some(PersistentVolumeSource::Csi(csi)) => {
-                self.csi(csi, &probe, &spec.mount_options, hops)
-            }
         }
     }
 

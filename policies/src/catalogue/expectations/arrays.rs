@@ -78,16 +78,26 @@ const HPE: &[Row] = &[
         Block,
     ),
     class(
+        &[
+            Parameter("nfsResources", "true"),
+            Parameter("allowOverrides", "description, nfsResources"),
+            Annotation("csi.hpe.com/nfsResources", "false"),
+        ],
+        Block,
+    ),
+    class(&[Parameter("nfsResources", "true"), Parameter("allowOverrides", "nfsResources")], Nfs),
+    class(
         &[Parameter("nfsResources", "true"), Annotation("csi.hpe.com/nfsResources", "false")],
         Nfs,
     ),
     class(
         &[
-            Parameter("allowOverrides", "accessProtocol"),
+            Parameter("allowOverrides", "description,accessProtocol"),
             Annotation("csi.hpe.com/accessProtocol", "nfs"),
         ],
         Nfs,
     ),
+    class(&[Parameter("allowOverrides", "accessProtocol")], Block),
     class(&[Annotation("csi.hpe.com/accessProtocol", "nfs")], Block),
     // The volume under an NFS server that the driver runs itself.
     class(&[Parameter("nfsResources", "true"), Annotation("csi.hpe.com/nfsPVC", "true")], Block),
@@ -112,6 +122,7 @@ pub(super) const PORTWORX: &[Row] = &[
     class(&[Parameter("backend", "pure_block"), RWX], Block),
     class(&[Parameter("proxy_endpoint", "nfs://10.0.0.1")], Nfs),
     class(&[Parameter("proxy_endpoint", "s3://bucket")], Block),
+    class(&[Parameter("proxy_endpoint", "nvme://10.0.0.1")], Block),
     class(&[Parameter("shared", "true"), RWX], OtherNetworkFs),
     class(&[Parameter("shared", "true"), Parameter("sharedv4", "true")], Nfs),
     volume(&[Attribute("sharedv4", "true"), RWO], Nfs),
@@ -143,6 +154,7 @@ const NUTANIX: &[Row] = &[
     volume(&[Attribute("storageType", "NutanixFiles")], Nfs),
     volume(&[Handle("NutanixVolumes-7024ed55"), FsType("ext4")], Block),
     volume(&[Handle("7024ed55"), FsType("ext4")], Unknown),
+    volume(&[Handle("NutanixFiles-7024ed55"), FsType("ext4")], Unknown),
     volume(&[Inline], Block),
 ];
 
@@ -188,6 +200,7 @@ pub(super) const FACTS: &[Fact] = &[
                 class(&[FsType("xfs"), RWX], Block),
                 volume(&[Handle("u/globalid/nfs"), FsType("ext4")], Nfs),
                 volume(&[Handle("u/globalid/scsi"), FsType("ext4")], Block),
+                volume(&[Handle("u/globalid-nfs"), FsType("ext4")], Block),
                 volume(&[FsType("nfs")], Nfs),
             ],
         )],
@@ -233,6 +246,7 @@ pub(super) const FACTS: &[Fact] = &[
                 class(&[Parameter("storage_protocol", "nfs_treeq")], Nfs),
                 class(&[Parameter("storage_protocol", "fc")], Block),
                 volume(&[Attribute("storage_protocol", "nfs")], Nfs),
+                volume(&[Attribute("storage_protocol", "nfs_treeq")], Nfs),
                 volume(&[Attribute("storage_protocol", "iscsi")], Block),
             ],
         )],

@@ -30,7 +30,9 @@ const AZURE_BLOB: &[Row] = &[
     class(&[Parameter("protocol", "nfsv3")], Nfs),
     class(&[Parameter("protocol", "aznfs")], Nfs),
     class(&[Parameter("protocol", "fuse2")], OtherNetworkFs),
+    volume(&[Attribute("protocol", "nfs")], Nfs),
     volume(&[Attribute("protocol", "NFSv3")], Nfs),
+    volume(&[Attribute("protocol", "aznfs")], Nfs),
     volume(&[Attribute("protocol", "fuse")], OtherNetworkFs),
     volume(&[RWX], OtherNetworkFs),
 ];
@@ -44,6 +46,8 @@ const ALIBABA_NAS: &[Row] = &[
     volume(&[], Nfs),
     volume(&[Attribute("mountProtocol", "cpfs-nfs")], Nfs),
     volume(&[Attribute("mountProtocol", "efc")], OtherNetworkFs),
+    volume(&[Attribute("mountProtocol", "cpfs")], OtherNetworkFs),
+    volume(&[Attribute("mountProtocol", "cpfs-native")], OtherNetworkFs),
 ];
 
 const EVEREST: &[Row] = &[
