@@ -1,13 +1,17 @@
 //! The end-to-end tests, in one binary so that all of them share one control plane.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
 mod chart;
 mod command_line;
 mod control_plane;
+mod edge;
 mod enforcement;
 mod faults;
+mod fuzz;
 mod http;
 mod manifests;
 mod outage;
 mod server;
 mod shutdown;
+mod tls;
