@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -16,7 +16,7 @@ use nfs_guard_policies::{
     GuardConfig, Policy,
     catalogue::{Catalogue, Driver},
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
@@ -103,14 +103,22 @@ impl Targets {
         let review = self.reviewer.review(body, Duration::from_secs(1));
         let Ok(answer) = self.runtime.block_on(review) else { return Ok(Said::Refused) };
         let answer = serde_json::to_value(answer).map_err(|error| error.to_string())?;
-        let asked: Value = serde_json::from_slice(body)
-            .map_err(|error| format!("judged, and no JSON: {error}"))?;
-        if answer["response"]["uid"] == asked["request"]["uid"] {
+        let asked = uid(body).ok_or("judged, without a uid to answer to")?;
+        if answer["response"]["uid"] == *asked {
             Ok(Said::Taken)
         } else {
             Err(format!("answered with another uid: {answer}"))
         }
     }
+}
+
+/// The uid of a review, whatever else is in it: a `Value` would have to hold
+/// all of it, and there are numbers, strings and depths that it cannot.
+fn uid(review: &[u8]) -> Option<String> {
+    type Fields<'a> = BTreeMap<String, &'a RawValue>;
+    let review: Fields<'_> = serde_json::from_slice(review).ok()?;
+    let request: Fields<'_> = serde_json::from_str(review.get("request")?.get()).ok()?;
+    serde_json::from_str(request.get("uid")?.get()).ok()
 }
 
 /// The bodies of reviews.

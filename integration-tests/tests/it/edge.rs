@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    manifests,
+    http, manifests,
     server::{Server, review},
     tls::{Connector, head, request},
 };
@@ -130,17 +130,29 @@ async fn when_room_for_connections_is_short_the_oldest_without_a_review_gives_wa
     for _ in 0..3 * ROOM {
         idle.push(connector.connect().await.unwrap());
     }
-    let newest = idle.split_off(idle.len() - (ROOM - 1));
+    // One more comes with a review.
+    server.assert_serves().await;
+    let newest = idle.split_off(idle.len() - (ROOM - 2));
     for connection in &mut idle {
         assert_eq!(connection.closed().await, "");
     }
-    for mut connection in newest.into_iter().chain([proven]) {
+    let mut kept: Vec<_> = newest.into_iter().chain([proven]).collect();
+    for connection in &mut kept {
         connection.write(&request(&good())).await.unwrap();
         assert_eq!(connection.answer().await.unwrap().0, 200);
-        // All have proven themselves in the end, so that one must leave for the next.
-        drop(connection);
     }
-    server.assert_serves().await;
+    // Now all have had theirs, and nobody gives way.
+    assert!(connector.connect().await.is_err());
+    for connection in &mut kept {
+        connection.write(&request(&good())).await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().0, 200);
+    }
+    let (_, metrics) = http::get(&format!("http://{}/metrics", server.admin));
+    for (which, number) in [("older", idle.len()), ("newer", 1)] {
+        let crowded_out = "nfs_guard_connections_crowded_out_total";
+        let line = format!("{crowded_out}{{which=\"{which}\"}} {number}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
