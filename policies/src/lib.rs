@@ -16,6 +16,7 @@ mod finding;
 pub mod glob;
 pub mod in_tree;
 mod policy;
+pub mod quantity;
 mod resolve;
 pub mod rules;
 pub mod selector;
