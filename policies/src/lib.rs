@@ -6,6 +6,7 @@
 //! had to do without.
 
 pub mod backing;
+pub mod binding;
 pub mod catalogue;
 pub mod cluster;
 pub mod config;
