@@ -37,8 +37,8 @@ pub struct Wanted<'c> {
 pub struct Candidates<'v> {
     /// The volumes, any of which may be taken.
     pub volumes: Vec<&'v PersistentVolume<'static>>,
-    /// Whether one of them is taken for certain; if not, a new one may be made,
-    /// or none be bound at all.
+    /// Whether one of them is taken for certain, unless another claim comes
+    /// first; if not, a new one may be made, or none be bound at all.
     pub certain: bool,
 }
 
