@@ -58,11 +58,13 @@ impl Nfs {
         path: Option<&str>,
         mount_options: impl DoubleEndedIterator<Item = &'o str>,
     ) -> Self {
-        // The kernel lets the last of several versions win (nfs(5)).
-        let version = mount_options.rev().find_map(|option| {
-            let (key, value) = option.split_once('=')?;
-            matches!(key, "nfsvers" | "vers").then(|| value.to_owned())
-        });
+        // The kernel lets the last of several versions win (nfs(5)), and an entry
+        // of the list may be several options: they are joined by commas as they are.
+        let version =
+            mount_options.rev().flat_map(|options| options.rsplit(',')).find_map(|option| {
+                let (key, value) = option.split_once('=')?;
+                matches!(key, "nfsvers" | "vers").then(|| value.to_owned())
+            });
         Self { server: server.map(Into::into), path: path.map(Into::into), version }
     }
 }
@@ -260,6 +262,7 @@ mod tests {
             (&["soft", "nfsvers=4.1"][..], Some("4.1")),
             (&["nfsvers=3", "vers=4.2"], Some("4.2")),
             (&["soft", "timeo=30"], None),
+            (&["hard,nfsvers=4.1,vers=4.2", "timeo=30"], Some("4.2")),
         ] {
             let nfs = Nfs::new(None, None, options.iter().copied());
             assert_eq!(nfs.version.as_deref(), expected, "{options:?}");

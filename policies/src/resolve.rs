@@ -38,7 +38,8 @@ pub struct Volume<'s> {
     pub place: Place,
     /// What it ends up on.
     pub resolved: Resolved,
-    /// The claim that asks for it, where the subject holds it.
+    /// The claim that asks for it, where the subject holds it and may still
+    /// change it.
     pub claim: Option<&'s Claim<'s>>,
     /// How the kubelet mounts it.
     mount: Mount,
@@ -111,15 +112,13 @@ impl<'c> Resolver<'c> {
             let storage = self.claim(namespace, Claims::Named(name), claim, &mut hops);
             (hops, storage)
         });
-        let (hops, storage) =
-            storage::worst(existing.chain([(hops, storage)])).expect("the template itself is one");
-        Volume {
-            name,
-            place: Place::ClaimTemplate(at),
-            resolved: Resolved { hops, backing: storage.backing },
-            claim: Some(template),
-            mount: storage.mount,
-        }
+        let worse = storage::worst(existing).filter(|(_, existing)| existing.is_worse(&storage));
+        let (hops, storage, claim) = match worse {
+            Some((hops, existing)) => (hops, existing, None),
+            None => (hops, storage, Some(template)),
+        };
+        let resolved = Resolved { hops, backing: storage.backing };
+        Volume { name, place: Place::ClaimTemplate(at), resolved, claim, mount: storage.mount }
     }
 
     fn existing_claims(

@@ -12,6 +12,9 @@ use crate::{
     text::{Reduce, Strings, Text},
 };
 
+/// Mount options separated by commas, from before there was a field for them.
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+
 /// A `PersistentVolume`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -34,6 +37,16 @@ impl PersistentVolume<'_> {
     pub fn class(&self) -> &str {
         let legacy = self.metadata.annotations.get(LEGACY_CLASS);
         legacy.or(self.spec.storage_class_name.as_deref()).unwrap_or_default()
+    }
+
+    /// Options of the next mount by a plug-in of the kubelet, which prefers the
+    /// annotation to the field (`MountOptionFromSpec` in `pkg/volume/util/util.go`).
+    #[must_use]
+    pub fn in_tree_mount_options(&self) -> Vec<Text<'_>> {
+        match self.metadata.annotations.get(MOUNT_OPTIONS) {
+            Some(options) => options.split(',').map(Text::from).collect(),
+            None => self.spec.mount_options.iter().map(|option| option.as_str().into()).collect(),
+        }
     }
 
     /// Whether the volume is promised to that claim: name and namespace equal,

@@ -63,6 +63,20 @@ impl Storage {
         };
         Self { backing, mount: Mount::KeepsOwner }
     }
+
+    pub(super) fn is_worse(&self, than: &Self) -> bool {
+        self.rank() < than.rank()
+    }
+
+    /// The worst comes first: NFS, then what nobody can name, then the rest.
+    fn rank(&self) -> u8 {
+        match self.backing.kind() {
+            Kind::Nfs => 0,
+            Kind::Unknown => 1,
+            Kind::OtherNetworkFs => 2,
+            Kind::Block | Kind::Local => 3,
+        }
+    }
 }
 
 impl From<Unknown> for Storage {
@@ -71,17 +85,12 @@ impl From<Unknown> for Storage {
     }
 }
 
-/// The worst of several possible ends, and the way to it: NFS, then what nobody
-/// can name, then the rest.
+/// The worst of several possible ends, and the way to it; of equally bad ones
+/// the first.
 pub(super) fn worst(
     ends: impl IntoIterator<Item = (Vec<Hop>, Storage)>,
 ) -> Option<(Vec<Hop>, Storage)> {
-    ends.into_iter().min_by_key(|(_, storage)| match storage.backing.kind() {
-        Kind::Nfs => 0,
-        Kind::Unknown => 1,
-        Kind::OtherNetworkFs => 2,
-        Kind::Block | Kind::Local => 3,
-    })
+    ends.into_iter().min_by_key(|(_, storage)| storage.rank())
 }
 
 impl Resolver<'_> {
@@ -137,7 +146,9 @@ impl Resolver<'_> {
             }
             _ if raw => Storage { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner },
             None => Unknown::NoSource.into(),
-            Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
+            Some(PersistentVolumeSource::Nfs(nfs)) => {
+                in_tree_nfs(nfs, &volume.in_tree_mount_options(), hops)
+            }
             Some(PersistentVolumeSource::InTree(source)) => {
                 self.in_tree(in_tree::find(source), source, &probe, hops)
             }
