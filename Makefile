@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help deps demo test test-all bench lint
+.PHONY: help deps demo test test-all bench fuzz lint
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,12 +17,15 @@ demo: ## replay the incident against a server of its own
 test: ## everything but the long runs: tables, TLS, and a real apiserver
 	$(CARGO) test --locked --workspace
 
-test-all: bench ## what takes a release build; `make test` is not part of it
+test-all: bench fuzz ## what takes a release build; `make test` is not part of it
 	$(CARGO) run --locked --release --quiet --package nfs-guard -- demo
 
 bench: ## what a review costs, beside its budget (2 minutes when built)
 	$(CARGO) build --locked --release --package nfs-guard
 	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin bench
+
+fuzz: ## bend what the guard reads for FUZZ_SECONDS (60); FUZZ_SEED repeats a run
+	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin fuzz
 
 lint: ## formatting, clippy and the documentation, without a warning
 	$(CARGO) fmt --all --check

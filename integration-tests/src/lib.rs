@@ -26,6 +26,7 @@ pub mod binaries;
 pub mod chart;
 pub mod control_plane;
 pub mod credentials;
+pub mod fuzz;
 pub mod guard;
 pub mod harness;
 pub mod kubectl;

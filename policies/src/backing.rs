@@ -58,11 +58,13 @@ impl Nfs {
         path: Option<&str>,
         mount_options: impl DoubleEndedIterator<Item = &'o str>,
     ) -> Self {
-        // The kernel lets the last of several versions win (nfs(5)).
-        let version = mount_options.rev().find_map(|option| {
-            let (key, value) = option.split_once('=')?;
-            matches!(key, "nfsvers" | "vers").then(|| value.to_owned())
-        });
+        // The kernel lets the last of several versions win (nfs(5)), and an entry
+        // of the list may be several options: they are joined by commas as they are.
+        let version =
+            mount_options.rev().flat_map(|options| options.rsplit(',')).find_map(|option| {
+                let (key, value) = option.split_once('=')?;
+                matches!(key, "nfsvers" | "vers").then(|| value.to_owned())
+            });
         Self { server: server.map(Into::into), path: path.map(Into::into), version }
     }
 }
@@ -133,15 +135,15 @@ pub enum Unknown {
     NoSuchClaim(String),
     /// The volume a claim names does not exist (yet).
     NoSuchVolume(String),
-    /// No object of that class: only a static volume can bind, and which one is
-    /// not decided.
+    /// No object of that class: only a volume that exists can be bound, and none
+    /// is for certain.
     NoSuchClass(String),
     /// The claim names no class and the cluster has no default.
     NoDefaultClass,
-    /// The claim asks for a volume without a class, and no such volume is
-    /// promised to it.
+    /// The claim asks for a volume without a class, and none is bound for certain.
     Classless,
-    /// Nobody makes volumes of this class: only a static volume can bind.
+    /// Nobody makes volumes of this class: only one that exists can be bound, and
+    /// none is for certain.
     StaticClass(String),
     /// Neither the catalogue nor the configuration knows the driver.
     Driver(String),
@@ -260,6 +262,7 @@ mod tests {
             (&["soft", "nfsvers=4.1"][..], Some("4.1")),
             (&["nfsvers=3", "vers=4.2"], Some("4.2")),
             (&["soft", "timeo=30"], None),
+            (&["hard,nfsvers=4.1,vers=4.2", "timeo=30"], Some("4.2")),
         ] {
             let nfs = Nfs::new(None, None, options.iter().copied());
             assert_eq!(nfs.version.as_deref(), expected, "{options:?}");

@@ -53,8 +53,15 @@ pub trait Cluster {
         claim: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
-    /// The volumes of that class string, whether or not such a class exists.
-    fn volumes_of_class(
+    /// Any volume that is `wanted`, after a walk over all of them.
+    fn find_volume(
+        &self,
+        wanted: &dyn Fn(&PersistentVolume<'static>) -> bool,
+    ) -> Result<Option<Arc<PersistentVolume<'static>>>, NotSynced>;
+
+    /// The volumes of that class string that no `claimRef` promises to a claim,
+    /// whether or not such a class exists.
+    fn unclaimed_volumes(
         &self,
         class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;

@@ -9,7 +9,7 @@ use crate::{
     catalogue::{Driver, named_drivers},
     glob::Glob,
     rules::CRITICAL_LABEL,
-    selector::LabelSelector,
+    selector::{self, ConfiguredSelector, LabelSelector},
 };
 
 /// Configuration of nfs-guard.
@@ -68,8 +68,12 @@ pub enum ConfigKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Critical {
     /// Label selectors on the object or its pod template.
+    #[serde(deserialize_with = "selector::configured")]
+    #[schemars(with = "Vec<ConfiguredSelector>")]
     pub object_selectors: Vec<LabelSelector>,
     /// Label selectors on the object's namespace.
+    #[serde(deserialize_with = "selector::configured")]
+    #[schemars(with = "Vec<ConfiguredSelector>")]
     pub namespace_selectors: Vec<LabelSelector>,
     /// Namespaces by name; `*` and `?` are wildcards.
     pub namespaces: Vec<Glob>,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, StatusCode, Uri, header::CONTENT_TYPE};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsProtocols1};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -17,7 +17,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// Posts reviews to a guard, as the apiserver does: HTTP/1.1 over TLS.
+/// Posts reviews to a guard over TLS.
 #[derive(Clone, Debug)]
 pub struct ReviewClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -26,21 +26,13 @@ pub struct ReviewClient {
 
 impl ReviewClient {
     /// A client of the guard at `url`, which must present a certificate of one
-    /// of the CAs in that PEM text.
+    /// of the CAs in that PEM text. It speaks HTTP/1.1, as the apiserver does to a
+    /// Service.
     ///
     /// # Errors
     /// The text holds no certificate that can be used.
     pub fn new(url: &str, ca_bundle: &str) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_bundle.as_bytes()) {
-            roots.add(certificate.context("CA bundle is not PEM")?).context("CA cannot be used")?;
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+        let connector = connector(ca_bundle)?.enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, url: url.to_owned() })
     }
@@ -53,6 +45,16 @@ impl ReviewClient {
         let mut parts = self.url.parse::<Uri>()?.into_parts();
         parts.path_and_query = Some(path.parse()?);
         Ok(Self { client: self.client.clone(), url: Uri::from_parts(parts)?.to_string() })
+    }
+
+    /// The same over HTTP/2, as the apiserver does to a URL on its own machine.
+    ///
+    /// # Errors
+    /// The text holds no certificate that can be used.
+    pub fn http2(url: &str, ca_bundle: &str) -> anyhow::Result<Self> {
+        let connector = connector(ca_bundle)?.enable_http2().build();
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build(connector);
+        Ok(Self { client, url: url.to_owned() })
     }
 
     /// Posts a body and returns the status and the answer's body.
@@ -75,4 +77,17 @@ impl ReviewClient {
         let (parts, body) = response.into_parts();
         Ok((parts.status, body.collect().await?.to_bytes()))
     }
+}
+
+/// Connects to whoever has a certificate of those CAs.
+fn connector(ca_bundle: &str) -> anyhow::Result<HttpsConnectorBuilder<WantsProtocols1>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_bundle.as_bytes()) {
+        roots.add(certificate.context("CA bundle is not PEM")?).context("CA cannot be used")?;
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_only())
 }

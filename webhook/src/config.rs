@@ -8,7 +8,7 @@ use std::{
 
 use nfs_guard_policies::GuardConfig;
 
-use crate::manifest::InputError;
+pub use crate::manifest::InputError;
 
 /// How often the file is compared with what was read last. A ConfigMap takes
 /// up to a minute to reach its mount anyway. The content is compared, not a
@@ -65,7 +65,11 @@ fn read(path: &Path) -> Result<String, InputError> {
         .map_err(|error| InputError::whole(&path.display().to_string(), error.to_string()))
 }
 
-fn parse(path: &Path, text: &str) -> Result<GuardConfig, InputError> {
+/// Reads the text of a configuration file; the path is for the error.
+///
+/// # Errors
+/// It is no configuration; the error names the place and what was expected.
+pub fn parse(path: &Path, text: &str) -> Result<GuardConfig, InputError> {
     // A file of comments only is an empty document, and that is a working policy.
     serde_saphyr::from_str::<Option<GuardConfig>>(text)
         .map(Option::unwrap_or_default)

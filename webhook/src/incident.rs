@@ -25,43 +25,28 @@ pub(crate) struct Scene {
 }
 
 macro_rules! scene {
-    ($file:literal, $title:literal, $decision:literal $(, $field:ident: $value:expr)*) => {
+    ($file:literal, $title:literal, $decision:literal) => {
         Scene {
             file: $file,
             title: $title,
+            user: DEVELOPER,
             decision: $decision,
+            patched: false,
             text: include_str!(concat!("../incident/requests/", $file)),
-            $($field: $value,)*
-            ..DEVELOPERS
         }
     };
 }
 
-/// What most scenes have in common.
-const DEVELOPERS: Scene =
-    Scene { file: "", title: "", user: "developer", decision: "", patched: false, text: "" };
+const DEVELOPER: &str = "developer";
 
 /// The writes, in the order they are told.
 pub(crate) const SCENES: [Scene; 7] = [
-    scene!(
-        "vault-on-nfs.yaml",
-        "Vault as it was on the day: both templates on NFS",
-        "deny",
-        patched: true
-    ),
-    scene!(
-        "vault-on-block.yaml",
-        "the same Vault on encrypted block storage",
-        "allow",
-        patched: true
-    ),
-    scene!(
-        "vault-pod.yaml",
-        "one of its pods, as a set of before the guard makes it",
-        "allow",
-        patched: true,
-        user: "system:serviceaccount:kube-system:statefulset-controller"
-    ),
+    scene!("vault-on-nfs.yaml", "Vault as it was on the day: both templates on NFS", "deny")
+        .patched(),
+    scene!("vault-on-block.yaml", "the same Vault on encrypted block storage", "allow").patched(),
+    scene!("vault-pod.yaml", "one of its pods, as a set of before the guard makes it", "allow")
+        .patched()
+        .by("system:serviceaccount:kube-system:statefulset-controller"),
     scene!(
         "claim-by-default.yaml",
         "a claim that names no class, where the default is NFS",
@@ -80,9 +65,17 @@ pub(crate) fn cluster() -> Snapshot {
 }
 
 impl Scene {
+    const fn patched(self) -> Self {
+        Self { patched: true, ..self }
+    }
+
+    const fn by(self, user: &'static str) -> Self {
+        Self { user, ..self }
+    }
+
     /// Whether a person writes it, with kubectl.
     pub(crate) fn is_applied(&self) -> bool {
-        self.user == DEVELOPERS.user
+        self.user == DEVELOPER
     }
 
     /// The object that is written.

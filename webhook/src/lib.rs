@@ -8,7 +8,7 @@ pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod cluster;
-mod config;
+pub mod config;
 pub mod fault;
 mod incident;
 mod manifest;

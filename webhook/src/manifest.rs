@@ -31,7 +31,7 @@ pub(crate) struct Manifest {
 
 /// Input that cannot be read, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InputError {
+pub struct InputError {
     path: String,
     place: Option<(u64, u64)>,
     message: String,

@@ -28,6 +28,12 @@ pub struct Metrics {
     cached: Family<Cached, Gauge>,
     audit_dropped: Counter,
     config_good: Gauge,
+    crowded_out: Family<Crowded, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Crowded {
+    which: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -93,6 +99,12 @@ impl Default for Metrics {
             "Whether the configuration file, as it is now, is in force",
             config_good.clone(),
         );
+        let crowded_out = Family::default();
+        registry.register(
+            "connections_crowded_out",
+            "Connections closed because there was no room for more",
+            crowded_out.clone(),
+        );
         Self {
             registry,
             reviews,
@@ -103,6 +115,7 @@ impl Default for Metrics {
             cached,
             audit_dropped,
             config_good,
+            crowded_out,
         }
     }
 }
@@ -140,6 +153,13 @@ impl Metrics {
     /// Counts an audit record that was lost.
     pub fn audit_dropped(&self) {
         self.audit_dropped.inc();
+    }
+
+    /// Counts a connection that was closed for lack of room: one that gave way to a
+    /// newer one, or the newer one, for which nobody had to.
+    pub fn crowded_out(&self, newer: bool) {
+        let which = if newer { "newer" } else { "older" };
+        self.crowded_out.get_or_create(&Crowded { which }).inc();
     }
 
     /// Sets whether the configuration file, as it is now, is in force.

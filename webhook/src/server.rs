@@ -180,8 +180,9 @@ impl Listeners {
         let (closing, closes) = watch::channel(false);
         let (admin_closing, admin_closes) = watch::channel(false);
         let limits = &service.limits;
-        let review = Acceptor::new(service.review_router(), Some(tls), limits);
-        let admin = Acceptor::new(service.admin_router(), None, limits);
+        let metrics = &service.metrics;
+        let review = Acceptor::new(service.review_router(), Some(tls), limits, Arc::clone(metrics));
+        let admin = Acceptor::new(service.admin_router(), None, limits, Arc::clone(metrics));
         Serving {
             review: tokio::spawn(review.run(self.review, closes)),
             admin: tokio::spawn(admin.run(self.admin, admin_closes)),

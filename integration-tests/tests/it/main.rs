@@ -1,12 +1,15 @@
 //! The end-to-end tests, in one binary so that all of them share one control plane.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
 mod chart;
 mod command_line;
 mod control_plane;
+mod edge;
 mod enforcement;
 mod faults;
 mod fs_group;
+mod fuzz;
 mod http;
 mod kinds;
 mod manifests;
@@ -14,3 +17,4 @@ mod mutating;
 mod outage;
 mod server;
 mod shutdown;
+mod tls;

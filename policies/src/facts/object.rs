@@ -5,6 +5,7 @@ use crate::text::{Reduce, Strings};
 
 /// One Kubernetes object, reduced to facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "the tables hold each kind by itself, not this")]
 pub enum Object<'a> {
     /// Something that runs pods.
     Workload(Workload<'a>),

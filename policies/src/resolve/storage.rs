@@ -23,6 +23,15 @@ pub(super) struct Storage {
     pub(super) mount: Mount,
 }
 
+/// What a driver is told of a volume.
+pub(super) struct Told<'t> {
+    /// Where an NFS driver would be told its server and share.
+    pub(super) attributes: &'t StringMap<'t>,
+    pub(super) mount_options: &'t [Text<'t>],
+    /// The class that asks for the volume, while there is none yet.
+    pub(super) class: Option<&'t str>,
+}
+
 /// How the kubelet mounts a volume, as far as it decides who gives its files to
 /// the pod's fsGroup.
 #[derive(Debug)]
@@ -54,6 +63,20 @@ impl Storage {
         };
         Self { backing, mount: Mount::KeepsOwner }
     }
+
+    pub(super) fn is_worse(&self, than: &Self) -> bool {
+        self.rank() < than.rank()
+    }
+
+    /// The worst comes first: NFS, then what nobody can name, then the rest.
+    fn rank(&self) -> u8 {
+        match self.backing.kind() {
+            Kind::Nfs => 0,
+            Kind::Unknown => 1,
+            Kind::OtherNetworkFs => 2,
+            Kind::Block | Kind::Local => 3,
+        }
+    }
 }
 
 impl From<Unknown> for Storage {
@@ -62,17 +85,12 @@ impl From<Unknown> for Storage {
     }
 }
 
-/// The worst of several possible ends, and the way to it: NFS, then what nobody
-/// can name, then the rest.
+/// The worst of several possible ends, and the way to it; of equally bad ones
+/// the first.
 pub(super) fn worst(
     ends: impl IntoIterator<Item = (Vec<Hop>, Storage)>,
 ) -> Option<(Vec<Hop>, Storage)> {
-    ends.into_iter().min_by_key(|(_, storage)| match storage.backing.kind() {
-        Kind::Nfs => 0,
-        Kind::Unknown => 1,
-        Kind::OtherNetworkFs => 2,
-        Kind::Block | Kind::Local => 3,
-    })
+    ends.into_iter().min_by_key(|(_, storage)| storage.rank())
 }
 
 impl Resolver<'_> {
@@ -128,7 +146,9 @@ impl Resolver<'_> {
             }
             _ if raw => Storage { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner },
             None => Unknown::NoSource.into(),
-            Some(PersistentVolumeSource::Nfs(nfs)) => in_tree_nfs(nfs, &spec.mount_options, hops),
+            Some(PersistentVolumeSource::Nfs(nfs)) => {
+                in_tree_nfs(nfs, &volume.in_tree_mount_options(), hops)
+            }
             Some(PersistentVolumeSource::InTree(source)) => {
                 self.in_tree(in_tree::find(source), source, &probe, hops)
             }
@@ -159,23 +179,21 @@ impl Resolver<'_> {
             volume_handle: csi.volume_handle.as_deref(),
             ..*around
         };
-        let told = &csi.volume_attributes;
-        let backing = self.backing(&csi.driver, &probe, told, mount_options, hops);
+        let told = Told { attributes: &csi.volume_attributes, mount_options, class: None };
+        let backing = self.backing(&csi.driver, &probe, &told, hops);
         let has_fs_type = csi.fs_type.as_deref().is_some_and(|fs_type| !fs_type.is_empty());
         Storage { backing, mount: mount(&csi.driver, has_fs_type, around.access_modes) }
     }
 
-    /// The volume a driver will make; `told` is where an NFS driver would be
-    /// told its server and share.
+    /// The volume a driver will make.
     pub(super) fn driver(
         &self,
         name: &str,
         probe: &Probe<'_>,
-        told: &StringMap<'_>,
-        mount_options: &[Text<'_>],
+        told: &Told<'_>,
         hops: &mut Vec<Hop>,
     ) -> Storage {
-        let backing = self.backing(name, probe, told, mount_options, hops);
+        let backing = self.backing(name, probe, told, hops);
         let known = self.catalogue.find(name);
         // Of an unknown driver nobody knows which type it takes when none is named.
         let default = known.is_none_or(|known| known.default_fs_type.is_some());
@@ -189,21 +207,21 @@ impl Resolver<'_> {
         &self,
         name: &str,
         probe: &Probe<'_>,
-        told: &StringMap<'_>,
-        mount_options: &[Text<'_>],
+        told: &Told<'_>,
         hops: &mut Vec<Hop>,
     ) -> Backing {
         let driver = self.catalogue.find(name);
         let unknown = match driver.map(|driver| driver.judge(probe)) {
-            Some(Kind::Nfs) => return Backing::Nfs(driver_nfs(driver, told, mount_options)),
+            Some(Kind::Nfs) => return Backing::Nfs(driver_nfs(driver, told)),
             Some(Kind::Unknown) => Unknown::Undecided(name.into()),
             Some(other) => return Backing::Other(other),
             None => Unknown::Driver(name.into()),
         };
-        match signals::read(name, probe, mount_options, || None) {
+        let sibling = || self.nfs_volume_of(told.class?);
+        match signals::read(name, probe, told.mount_options, sibling) {
             Some(Signal::Strong(sign)) => {
                 hops.push(Hop::Sign(sign));
-                Backing::Nfs(driver_nfs(driver, told, mount_options))
+                Backing::Nfs(driver_nfs(driver, told))
             }
             Some(Signal::Weak(reason)) => {
                 Backing::Unknown(Unknown::Suspected(Box::new(unknown), reason))
@@ -219,12 +237,12 @@ impl Resolver<'_> {
         hops: &mut Vec<Hop>,
     ) -> Storage {
         hops.push(Hop::Driver(flex.driver.to_string()));
-        let told = StringMap::default();
+        let told = Told { attributes: &StringMap::default(), mount_options, class: None };
         let known = self.catalogue.find(&flex.driver).is_some();
         let backing = if !known && signals::flex_volume(&flex.driver) {
-            Backing::Nfs(driver_nfs(None, &told, mount_options))
+            Backing::Nfs(driver_nfs(None, &told))
         } else {
-            self.backing(&flex.driver, &Probe::default(), &told, mount_options, hops)
+            self.backing(&flex.driver, &Probe::default(), &told, hops)
         };
         Storage { backing, mount: Mount::InTree }
     }
@@ -243,10 +261,11 @@ impl Resolver<'_> {
                 Storage { backing: Backing::Other(kind), mount }
             }
             Some(InTree::Migrated { driver, kind }) => {
-                let told = StringMap::default();
+                let told =
+                    Told { attributes: &StringMap::default(), mount_options: &[], class: None };
                 let backing = match kind {
                     Some(kind) => Backing::Other(kind),
-                    None => self.backing(driver, probe, &told, &[], hops),
+                    None => self.backing(driver, probe, &told, hops),
                 };
                 // The translation gives every such volume a type.
                 Storage { backing, mount: mount(driver, true, probe.access_modes) }
@@ -268,9 +287,10 @@ pub(super) fn in_tree_nfs(
     Storage { backing, mount: Mount::KeepsOwner }
 }
 
-fn driver_nfs(driver: Option<&Driver>, told: &StringMap<'_>, mount_options: &[Text<'_>]) -> Nfs {
-    let options = mount_options.iter().map(Text::as_str);
-    let nfs = Nfs::new(told.get_ignore_case("server"), told.get_ignore_case("share"), options);
+fn driver_nfs(driver: Option<&Driver>, told: &Told<'_>) -> Nfs {
+    let told_of = |key| told.attributes.get_ignore_case(key);
+    let options = told.mount_options.iter().map(Text::as_str);
+    let nfs = Nfs::new(told_of("server"), told_of("share"), options);
     let fixed = driver.and_then(|driver| driver.version_fixed.clone());
     Nfs { version: fixed.or(nfs.version), ..nfs }
 }

@@ -16,6 +16,7 @@ use super::{
     handshake::Handshakes,
     room::{Asked, Guest, Room},
 };
+use crate::metrics::Metrics;
 
 /// How long to wait after the system would not give a connection, for lack of
 /// file descriptors or memory: it would not give the next one either.
@@ -32,6 +33,7 @@ pub(super) struct Acceptor {
     connections: Arc<Room>,
     handshakes: Option<Arc<Handshakes>>,
     http: Arc<Http>,
+    metrics: Arc<Metrics>,
 }
 
 impl Acceptor {
@@ -40,13 +42,14 @@ impl Acceptor {
         routes: Router,
         tls: Option<Arc<rustls::ServerConfig>>,
         limits: &Limits,
+        metrics: Arc<Metrics>,
     ) -> Self {
         // A client proves itself in one round trip after the handshake; there is
         // no time below which it should not have to give way.
         let connections = Room::new(limits.connections, Duration::ZERO);
         let handshakes =
             tls.map(|tls| Arc::new(Handshakes::new(TlsAcceptor::from(tls), limits.handshake)));
-        Self { connections, handshakes, http: Arc::new(Http::new(routes, limits)) }
+        Self { connections, handshakes, http: Arc::new(Http::new(routes, limits)), metrics }
     }
 
     /// Accepts until `closing` turns true, then waits until every connection has
@@ -89,7 +92,10 @@ impl Acceptor {
     /// once: left waiting, it would find out only by its own timeout.
     async fn admit(&self) -> Option<(Guest, Asked)> {
         let (mut guest, asked) = self.connections.enter();
-        guest.take(1).await.ok()?;
+        if guest.take(1).await.is_err() {
+            self.metrics.crowded_out(true);
+            return None;
+        }
         Some((guest, asked))
     }
 
@@ -101,7 +107,7 @@ impl Acceptor {
         asked: Asked,
     ) -> impl Future<Output = ()> + use<> {
         let (handshakes, http) = (self.handshakes.clone(), Arc::clone(&self.http));
-        let room = Arc::clone(&self.connections);
+        let (room, metrics) = (Arc::clone(&self.connections), Arc::clone(&self.metrics));
         async move {
             let number = guest.number();
             let proven = move || room.keep(number);
@@ -125,7 +131,7 @@ impl Acceptor {
                 ended = served => if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
                 },
-                _gone = asked.wait() => tracing::debug!("connection gave way to a newer one"),
+                _gone = asked.wait() => metrics.crowded_out(false),
             }
         }
     }

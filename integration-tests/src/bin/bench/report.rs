@@ -48,7 +48,9 @@ pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 pub(crate) fn table(out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let widths: Vec<_> = (0..columns)
-        .filter_map(|column| rows.iter().filter_map(|row| row.get(column)).map(width).max())
+        .filter_map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max()
+        })
         .collect();
     for row in rows {
         let over = row.iter().any(|cell| cell == OVER_BUDGET);
@@ -68,7 +70,7 @@ pub(crate) fn table(out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()
 
 const OVER_BUDGET: &str = "over budget";
 
-fn width(cell: &String) -> usize {
+fn width(cell: &str) -> usize {
     cell.chars().count()
 }
 

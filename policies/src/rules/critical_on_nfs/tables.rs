@@ -259,12 +259,11 @@ fn a_volume_that_exists_decides_by_its_own_mode() {
         "claimRef": {"namespace": "vault", "name": "data"}, "nfs": {"server": "nas", "path": "/kept"},
     }}));
     let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
-    for spec in [
-        json!({"volumeMode": "Block", "volumeName": "kept", "storageClassName": ""}),
-        json!({"volumeMode": "Block", "storageClassName": "proxmox-lvm-encrypted"}),
-    ] {
-        assert_eq!(judge.create("vault", &claim(&spec)).told().0, Effect::Deny, "{spec}");
-    }
+    let by_name = claim(&json!({"volumeMode": "Block", "volumeName": "kept"}));
+    assert_eq!(judge.create("vault", &by_name).told().0, Effect::Deny);
+    // Only promised, it is not bound to a claim that asks for a raw device.
+    let promised = claim(&json!({"volumeMode": "Block"}));
+    assert_eq!(judge.create("vault", &promised).told().0, Effect::Allow);
 }
 
 #[test]
@@ -465,10 +464,45 @@ fn sources_built_into_kubernetes_are_what_they_are() {
         (json!({"local": {"path": "/srv"}}), Effect::Allow),
         (json!({"projected": {"sources": []}}), Effect::Allow),
         (json!({"flexVolume": {"driver": "example.com/some"}}), Effect::Warn),
+        (json!({"flexVolume": {"driver": "alicloud/nas"}}), Effect::Deny),
+        (json!({"flexVolume": {"driver": "example.com/nfs-mounter"}}), Effect::Deny),
+        (json!({"nfs": {"server": "nas", "path": "/srv"}}), Effect::Deny),
+        (json!({"csi": {"driver": "efs.csi.aws.com"}}), Effect::Deny),
+        (json!({"csi": {"driver": "smb.csi.k8s.io"}}), Effect::Allow),
     ] {
         let mut volume = json!({"name": "v"});
         volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
         let told = Judge::incident().create("vault", &pod(&json!([volume]))).told();
         assert_eq!(told.0, on_nfs, "{source}");
     }
+}
+
+#[test]
+fn an_in_tree_volumes_options_may_be_in_its_annotation() {
+    let mut objects = incident();
+    objects[5]["metadata"]["annotations"] =
+        json!({"volume.beta.kubernetes.io/mount-options": "hard,nfsvers=3"});
+    let judge = Judge { cluster: cluster(&objects), ..Judge::incident() };
+    let chain = "claim data → PersistentVolume in-tree → volume source nfs → NFSv3 192.168.1.127:/srv/nfs/x";
+    assert_eq!(judge.create("vault", &claim(&json!({"volumeName": "in-tree"}))).told().1, [chain]);
+}
+
+#[test]
+fn volumes_of_the_same_class_are_a_sign_where_nobody_knows_the_driver() {
+    let mut objects = incident();
+    objects.push(class("fast", "storage.example.com", false));
+    let claim = claim(&json!({"storageClassName": "fast"}));
+    let told = |objects: &[Value]| {
+        let judge = Judge { cluster: cluster(objects), ..Judge::incident() };
+        judge.create("vault", &claim).told()
+    };
+    let unknown = "claim data → StorageClass fast → provisioner storage.example.com → \
+                   unknown: driver storage.example.com is in no catalogue";
+    assert_eq!(told(&objects), (Effect::Warn, vec![unknown.to_owned()]));
+    objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "made"}, "spec": {
+        "storageClassName": "fast", "nfs": {"server": "nas", "path": "/made"},
+        "claimRef": {"namespace": "web", "name": "other"},
+    }}));
+    let suspected = format!("{unknown}, but PersistentVolume made, of the same making, is NFS");
+    assert_eq!(told(&objects), (Effect::Warn, vec![suspected]));
 }
