@@ -121,3 +121,24 @@ fn schemas_completions_and_the_manual_are_printed() {
         assert!(ran.stdout.contains(expected), "no {expected:?} in {ran}");
     }
 }
+
+#[test]
+fn what_is_known_of_a_driver_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, "drivers: [{names: [acme.example.com], otherwise: nfs}]\n").unwrap();
+    let config = config.to_str().unwrap();
+    for (arguments, expected) in [
+        (&["NFS.csi.k8s.io"][..], "always NFS"),
+        (&["driver.longhorn.io"], "otherwise block device"),
+        (&["acme.example.com", "--config", config], "always NFS"),
+        (&["nfs.csi.k8s.io", "-o", "json"], "\"otherwise\": \"nfs\""),
+        (&["-o", "markdown"], "# Drivers"),
+    ] {
+        let ran = nfs_guard(&[&["explain-driver"], arguments].concat(), "").expect_success();
+        assert!(ran.stdout.contains(expected), "no {expected:?} in {ran}");
+    }
+    let ran = nfs_guard(&["explain-driver", "nfs.csi.k8s"], "");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(ran.stderr.contains("nfs.csi.k8s.io"), "the closest name is told: {ran}");
+}
