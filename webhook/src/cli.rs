@@ -176,7 +176,7 @@ struct ConfigArgument {
 /// Snapshots of a cluster, as several commands take them.
 #[derive(Debug, clap::Args)]
 struct ClusterArgument {
-    /// Snapshot of the cluster, as `kubectl get ns,sc,pv,pvc -A -o yaml` prints it; may be repeated
+    /// Snapshot of the cluster, as `kubectl get ns,sc,pv,pvc,csidrivers -A -o yaml` prints it; may be repeated
     #[arg(long, value_name = "SNAPSHOT", value_hint = ValueHint::FilePath)]
     cluster: Vec<PathBuf>,
 }
