@@ -13,7 +13,7 @@ pub use fs_group_change_policy::FsGroupChangePolicy;
 use crate::{
     config::{Mode, OnUnknown, Rules},
     critical::Criticality,
-    facts::{Kind, Object},
+    facts::{Kind, Object, WorkloadKind},
     finding::{Leniency, Wrong},
     policy::{Policy, RuleList},
     resolve::Resolver,
@@ -78,6 +78,18 @@ pub struct Reads {
     pub kind: Kind,
     /// The operations on it.
     pub operations: &'static [Operation],
+}
+
+impl Reads {
+    /// Every write of that kind.
+    const fn writes(kind: Kind) -> Self {
+        Self { kind, operations: &[Operation::Create, Operation::Update] }
+    }
+
+    /// Every write of that kind of workload.
+    const fn workload(kind: WorkloadKind) -> Self {
+        Self::writes(Kind::Workload(kind))
+    }
 }
 
 /// What a rule is asked.

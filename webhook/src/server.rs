@@ -6,9 +6,9 @@ mod body;
 mod connection;
 mod handshake;
 mod linger;
+mod reviews;
 mod room;
 mod turn;
-mod validate;
 
 use std::{
     io,
@@ -115,7 +115,7 @@ impl Service {
 
     /// The routes of the TLS listener: `/validate` and `/mutate`.
     pub fn review_router(&self) -> Router {
-        validate::router(self.clone())
+        reviews::router(self.clone())
     }
 
     /// The routes of the admin listener: `/livez`, `/readyz`, `/metrics`.

@@ -7,7 +7,7 @@ use crate::{
     facts::{self, Object, WorkloadKind},
     finding::{Leniency, Wrong},
     resolve::Volume,
-    subject::{Change, Gate, Operation},
+    subject::{Change, Gate},
 };
 
 /// Users that finish a binding. Which of them writes depends on the binding
@@ -43,23 +43,16 @@ impl Rule for CriticalOnNfs {
     }
 
     fn reads(&self, gate: Gate) -> &'static [Reads] {
-        const WRITES: &[Operation] = &[Operation::Create, Operation::Update];
-        const fn writes(kind: facts::Kind) -> Reads {
-            Reads { kind, operations: WRITES }
-        }
-        const fn workload(kind: WorkloadKind) -> Reads {
-            writes(facts::Kind::Workload(kind))
-        }
         const ALL: &[Reads] = &[
-            workload(WorkloadKind::StatefulSet),
-            workload(WorkloadKind::Deployment),
-            workload(WorkloadKind::DaemonSet),
-            workload(WorkloadKind::ReplicaSet),
-            workload(WorkloadKind::ReplicationController),
-            workload(WorkloadKind::Job),
-            workload(WorkloadKind::CronJob),
-            workload(WorkloadKind::Pod),
-            writes(facts::Kind::Claim),
+            Reads::workload(WorkloadKind::StatefulSet),
+            Reads::workload(WorkloadKind::Deployment),
+            Reads::workload(WorkloadKind::DaemonSet),
+            Reads::workload(WorkloadKind::ReplicaSet),
+            Reads::workload(WorkloadKind::ReplicationController),
+            Reads::workload(WorkloadKind::Job),
+            Reads::workload(WorkloadKind::CronJob),
+            Reads::workload(WorkloadKind::Pod),
+            Reads::writes(facts::Kind::Claim),
         ];
         match gate {
             Gate::Mutating => &[],

@@ -27,26 +27,19 @@ impl Rule for FsGroupChangePolicy {
         "fs-group-change-policy"
     }
 
-    fn reads(&self, gate: Gate) -> &'static [Reads] {
-        const CREATE: &[Operation] = &[Operation::Create];
-        const WRITES: &[Operation] = &[Operation::Create, Operation::Update];
-        const fn workload(kind: WorkloadKind, operations: &'static [Operation]) -> Reads {
-            Reads { kind: Kind::Workload(kind), operations }
-        }
+    fn reads(&self, _everywhere_alike: Gate) -> &'static [Reads] {
         const ALL: &[Reads] = &[
-            workload(WorkloadKind::StatefulSet, WRITES),
-            workload(WorkloadKind::Deployment, WRITES),
-            workload(WorkloadKind::DaemonSet, WRITES),
-            workload(WorkloadKind::ReplicaSet, WRITES),
-            workload(WorkloadKind::ReplicationController, WRITES),
-            workload(WorkloadKind::Job, WRITES),
-            workload(WorkloadKind::CronJob, WRITES),
+            Reads::workload(WorkloadKind::StatefulSet),
+            Reads::workload(WorkloadKind::Deployment),
+            Reads::workload(WorkloadKind::DaemonSet),
+            Reads::workload(WorkloadKind::ReplicaSet),
+            Reads::workload(WorkloadKind::ReplicationController),
+            Reads::workload(WorkloadKind::Job),
+            Reads::workload(WorkloadKind::CronJob),
             // A pod's security context cannot be changed once it exists.
-            workload(WorkloadKind::Pod, CREATE),
+            Reads { kind: Kind::Workload(WorkloadKind::Pod), operations: &[Operation::Create] },
         ];
-        match gate {
-            Gate::Mutating | Gate::Validating | Gate::Inspection => ALL,
-        }
+        ALL
     }
 
     fn setting(&self, settings: &config::Rules) -> Setting {
