@@ -90,6 +90,11 @@ impl Reads {
     const fn workload(kind: WorkloadKind) -> Self {
         Self::writes(Kind::Workload(kind))
     }
+
+    /// The creation of that kind of workload.
+    const fn new_workload(kind: WorkloadKind) -> Self {
+        Self { kind: Kind::Workload(kind), operations: &[Operation::Create] }
+    }
 }
 
 /// What a rule is asked.

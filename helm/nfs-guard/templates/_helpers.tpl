@@ -51,10 +51,16 @@ The writes the guard judges. A test holds this list and the next to what its rul
 The writes the guard may add to.
 */}}
 {{- define "nfs-guard.mutatingRules" -}}
-# The security context of a pod that exists cannot be changed any more.
+# The security context of a pod that exists cannot be changed any more, nor that
+# of a job's template.
 - apiGroups: [""]
   apiVersions: [v1]
   resources: [pods]
+  operations: [CREATE]
+  scope: Namespaced
+- apiGroups: [batch]
+  apiVersions: [v1]
+  resources: [jobs]
   operations: [CREATE]
   scope: Namespaced
 - apiGroups: [apps]
@@ -69,7 +75,7 @@ The writes the guard may add to.
   scope: Namespaced
 - apiGroups: [batch]
   apiVersions: [v1]
-  resources: [jobs, cronjobs]
+  resources: [cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}

@@ -34,10 +34,12 @@ impl Rule for FsGroupChangePolicy {
             Reads::workload(WorkloadKind::DaemonSet),
             Reads::workload(WorkloadKind::ReplicaSet),
             Reads::workload(WorkloadKind::ReplicationController),
-            Reads::workload(WorkloadKind::Job),
             Reads::workload(WorkloadKind::CronJob),
-            // A pod's security context cannot be changed once it exists.
-            Reads { kind: Kind::Workload(WorkloadKind::Pod), operations: &[Operation::Create] },
+            // The security context of a pod that exists cannot be changed, nor
+            // that of a job's template (`validatePodTemplateUpdate` in
+            // `pkg/apis/batch/validation/validation.go`).
+            Reads::new_workload(WorkloadKind::Job),
+            Reads::new_workload(WorkloadKind::Pod),
         ];
         ALL
     }
@@ -345,6 +347,21 @@ mod tests {
             assert_eq!(verdict.amendments().count() == 1, expected, "{name}");
             let expected = if expected { Effect::Patch } else { Effect::Allow };
             assert_eq!(verdict.effect(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_changed_any_more_is_not() {
+        let volumes = json!([{"name": "v", "csi": {"driver": "nfs.csi.k8s.io"}}]);
+        for kind in [WorkloadKind::Job, WorkloadKind::Pod] {
+            let old =
+                wrapped(kind, &json!({"securityContext": {"fsGroup": 1}, "volumes": volumes}));
+            // As Kueue does when it admits a job.
+            let at = if kind == WorkloadKind::Pod { "/spec" } else { "/spec/template/spec" };
+            let mut new = old.clone();
+            new.pointer_mut(at).unwrap()["nodeSelector"] = json!({"zone": "a"});
+            let verdict = mutating().update("web", &old, &new).verdict;
+            assert_eq!(verdict.effect(), Effect::Allow, "{}", Kind::Workload(kind));
         }
     }
 
