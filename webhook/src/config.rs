@@ -106,6 +106,7 @@ mod tests {
             ("rules:\n  critical-on-nsf: {}\n", "c.yaml:2:3", "critical-on-nfs"),
             ("rules:\n  critical-on-nfs:\n    mode: deny\n", "c.yaml:3:11", "enforce"),
             ("critical:\n  namespaces: vault\n", "c.yaml:2:15", "sequence"),
+            ("\"a\\r\\nb\": 1\n", "c.yaml:1:1", r"unknown field `a\r\nb`"),
             ("excludedNamespaces: [a\n", "c.yaml:1:21", "unclosed bracket"),
             (
                 "critical:\n  namespaceSelectors:\n    - matchLabels: {}\n",

@@ -51,8 +51,10 @@ pub struct Limits {
     pub buffered: usize,
     /// Most requests judged at once; further ones are shed.
     pub concurrent: usize,
-    /// Most connections to each listener. An apiserver keeps up to 25 idle ones
-    /// (`idleConnsPerHost`), and has as many more as it has writes in flight.
+    /// Most connections to each listener: 2048. An apiserver keeps up to 25 idle
+    /// ones (`idleConnsPerHost`), and has as many more as it has writes in flight,
+    /// 200 by default (`--max-mutating-requests-inflight`); nine of them fit. One that
+    /// has been used holds 29 KiB, so all of them 60 MiB.
     pub connections: usize,
     /// Most time for the TLS handshake.
     pub handshake: Duration,
@@ -73,7 +75,7 @@ impl Default for Limits {
             body: 19 << 20,
             buffered: 64 << 20,
             concurrent: 256,
-            connections: 4096,
+            connections: 2048,
             handshake: Duration::from_secs(5),
             idle: Duration::from_mins(2),
             deadline: Duration::from_secs(10),

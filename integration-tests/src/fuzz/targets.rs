@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -14,11 +14,9 @@ use nfs_guard::{
     reviewer::Reviewer,
     server::{Limits, Service},
 };
-use nfs_guard_policies::{
-    Gate, GuardConfig, Policy,
-    catalogue::{Catalogue, Driver},
-};
-use serde_json::{Value, json, value::RawValue};
+use nfs_guard_policies::{Gate, Policy, catalogue::Catalogue};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
@@ -131,13 +129,18 @@ fn patched(review: &[u8], patch: &Value) -> Result<(), String> {
     json_patch::patch(&mut review["request"]["object"], &patch).map_err(|error| error.to_string())
 }
 
-/// The uid of a review, whatever else is in it: a `Value` would have to hold
-/// all of it, and there are numbers, strings and depths that it cannot.
+/// The uid of a review, whatever else is in it: a `Value` would have to hold all
+/// of it, and there are numbers, strings and depths that it cannot.
 fn uid(review: &[u8]) -> Option<String> {
-    type Fields<'a> = BTreeMap<String, &'a RawValue>;
-    let review: Fields<'_> = serde_json::from_slice(review).ok()?;
-    let request: Fields<'_> = serde_json::from_str(review.get("request")?.get()).ok()?;
-    serde_json::from_str(request.get("uid")?.get()).ok()
+    #[derive(Deserialize)]
+    struct Review {
+        request: Request,
+    }
+    #[derive(Deserialize)]
+    struct Request {
+        uid: String,
+    }
+    serde_json::from_slice(review).ok().map(|review: Review| review.request.uid)
 }
 
 /// The bodies of reviews.
@@ -275,17 +278,18 @@ impl Target for Drivers<'_> {
     }
 
     fn attempt(&self, input: &[u8]) -> Result<Said, String> {
-        match serde_json::from_slice::<Driver>(input) {
-            Ok(driver) => {
-                let catalogue = Catalogue::with(std::slice::from_ref(&driver));
-                if let Some(lost) = driver.names.iter().find(|name| catalogue.find(name).is_none())
-                {
+        let entry = String::from_utf8_lossy(input);
+        let text = format!("{{\"drivers\": [{entry}]}}");
+        match config::parse(Path::new(FILE), &text) {
+            Ok(config) => {
+                let catalogue = Catalogue::with(&config.drivers);
+                let mut names = config.drivers.iter().flat_map(|driver| &driver.names);
+                if let Some(lost) = names.find(|name| catalogue.find(name).is_none()) {
                     return Err(format!("the catalogue does not find {lost:?}"));
                 }
-                let config = GuardConfig { drivers: vec![driver], ..GuardConfig::default() };
                 self.0.judge_by(Policy::new(config)).map(|()| Said::Taken)
             }
-            Err(error) => one_line(&error.to_string(), " line "),
+            Err(error) => one_line(&error.to_string()),
         }
     }
 }
@@ -333,20 +337,29 @@ impl Target for Configs<'_> {
 
     fn attempt(&self, input: &[u8]) -> Result<Said, String> {
         let text = String::from_utf8_lossy(input);
-        match config::parse(Path::new("config.yaml"), &text) {
+        match config::parse(Path::new(FILE), &text) {
             Ok(config) => self.0.judge_by(Policy::new(config)).map(|()| Said::Taken),
-            Err(error) => one_line(&error.to_string(), "config.yaml:"),
+            Err(error) => one_line(&error.to_string()),
         }
     }
 }
 
+/// What errors call the text.
+const FILE: &str = "config.yaml";
+
 /// An error is one line, and names the place.
-fn one_line(error: &str, place: &str) -> Result<Said, String> {
-    if error.contains(['\n', '\r']) {
-        Err(format!("an error of several lines: {error:?}"))
-    } else if !error.contains(place) {
-        Err(format!("an error without its place: {error:?}"))
-    } else {
-        Ok(Said::Refused)
+fn one_line(error: &str) -> Result<Said, String> {
+    if error.contains(char::is_control) {
+        return Err(format!("an error of more than one line: {error:?}"));
     }
+    // The file, the line, the column and what is wrong.
+    let mut parts = error.splitn(4, ':');
+    let named = parts.next() == Some(FILE)
+        && parts.next().is_some_and(is_number)
+        && parts.next().is_some_and(is_number);
+    if named { Ok(Said::Refused) } else { Err(format!("an error without its place: {error:?}")) }
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
 }

@@ -4,10 +4,10 @@ use super::{Case, Found, Reads, Rule, Setting};
 use crate::{
     backing,
     config::{self, FsGroupScope, Inject, OnUnknown},
-    facts::{Kind, Object, PodSecurityContext, Workload, WorkloadKind},
+    facts::{Object, PodSecurityContext, Workload, WorkloadKind},
     finding::{Amendment, Wrong},
     resolve::Volume,
-    subject::{Change, Gate, Operation},
+    subject::{Change, Gate},
 };
 
 const MEMBER: &str = "fsGroupChangePolicy";
