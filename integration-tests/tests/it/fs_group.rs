@@ -207,6 +207,31 @@ fn nothing_is_rolled_out_for_the_policy_and_no_replica_set_is_touched() {
     assert_eq!(replica_sets(&kubectl).len(), 2, "no controller fights over it");
 }
 
+#[test]
+fn a_job_that_waits_can_still_be_told_where_to_run() {
+    let cluster = Harness::shared();
+    let namespace = cluster.namespace("suspended", &[]);
+    let kubectl = namespace.kubectl();
+    let driver = Driver::install(&cluster, &namespace);
+    let mut spec = pod_spec(&driver.name);
+    spec["restartPolicy"] = json!("Never");
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "dump"},
+        "spec": {"suspend": true, "template": {"spec": spec}},
+    });
+    kubectl.create(&job.to_string()).expect_success();
+    driver.now_changes_owners(&kubectl);
+
+    // All of the template that the API server lets anyone change is where its
+    // pods run, so anything added here would have it refuse the whole write.
+    let nodes = json!({"spec": {"template": {"spec": {"nodeSelector": {"zone": "a"}}}}});
+    let ran = kubectl.run(&["patch", "job", "dump", "--type=merge", "-p", &nodes.to_string()]);
+    assert_eq!(ran.expect_success().stderr, "");
+    assert_eq!(template_policy(&kubectl.get(&["job", "dump"])), &json!(null));
+}
+
 fn revision(deployment: &Value) -> &Value {
     &deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
 }
