@@ -51,16 +51,10 @@ The writes the guard judges. A test holds this list and the next to what its rul
 The writes the guard may add to.
 */}}
 {{- define "nfs-guard.mutatingRules" -}}
-# The security context of a pod that exists cannot be changed any more, nor that
-# of a job's template.
+# The security context of a pod that exists cannot be changed any more.
 - apiGroups: [""]
   apiVersions: [v1]
   resources: [pods]
-  operations: [CREATE]
-  scope: Namespaced
-- apiGroups: [batch]
-  apiVersions: [v1]
-  resources: [jobs]
   operations: [CREATE]
   scope: Namespaced
 - apiGroups: [apps]
@@ -75,7 +69,7 @@ The writes the guard may add to.
   scope: Namespaced
 - apiGroups: [batch]
   apiVersions: [v1]
-  resources: [cronjobs]
+  resources: [jobs, cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}

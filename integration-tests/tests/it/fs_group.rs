@@ -230,6 +230,18 @@ fn a_job_that_waits_can_still_be_told_where_to_run() {
     let ran = kubectl.run(&["patch", "job", "dump", "--type=merge", "-p", &nodes.to_string()]);
     assert_eq!(ran.expect_success().stderr, "");
     assert_eq!(template_policy(&kubectl.get(&["job", "dump"])), &json!(null));
+
+    // And a manifest that made a job can be put in its place again.
+    let mut again = job.clone();
+    again["metadata"]["name"] = json!("again");
+    kubectl.create(&again.to_string()).expect_success();
+    let stored = kubectl.get(&["job", "again"]);
+    assert_eq!(template_policy(&stored), "OnRootMismatch");
+    let mut taken_out = stored.clone();
+    let context = &mut taken_out["spec"]["template"]["spec"]["securityContext"];
+    context.as_object_mut().unwrap().remove("fsGroupChangePolicy");
+    let ran = kubectl.feed(&["replace", "-f", "-"], &taken_out.to_string());
+    assert_eq!(ran.expect_success().stderr.trim(), WARNING);
 }
 
 fn revision(deployment: &Value) -> &Value {

@@ -34,11 +34,9 @@ impl Rule for FsGroupChangePolicy {
             Reads::workload(WorkloadKind::DaemonSet),
             Reads::workload(WorkloadKind::ReplicaSet),
             Reads::workload(WorkloadKind::ReplicationController),
+            Reads::workload(WorkloadKind::Job),
             Reads::workload(WorkloadKind::CronJob),
-            // The security context of a pod that exists cannot be changed, nor
-            // that of a job's template (`validatePodTemplateUpdate` in
-            // `pkg/apis/batch/validation/validation.go`).
-            Reads::new_workload(WorkloadKind::Job),
+            // A pod's security context cannot be changed once it exists.
             Reads::new_workload(WorkloadKind::Pod),
         ];
         ALL
@@ -117,6 +115,15 @@ fn is_ours_to_change(case: &Case<'_>, workload: &Workload<'_>) -> bool {
 fn changes_template(change: &Change<'_>, workload: &Workload<'_>) -> bool {
     match change {
         Change::Create(_) => true,
+        // Of a job's template only where its pods are scheduled may change, and
+        // only until it starts (`validatePodTemplateUpdate` in
+        // `pkg/apis/batch/validation/validation.go`). With the policy added, the
+        // apiserver would refuse what a queue writes to start it; without what
+        // was there, it would refuse the manifest it was made from.
+        Change::Update { old: Object::Workload(old), .. } if workload.kind == WorkloadKind::Job => {
+            let policy = old.template.spec.security_context.fs_group_change_policy.as_deref();
+            policy == Some(ON_ROOT_MISMATCH)
+        }
         Change::Update { old: Object::Workload(old), texts, .. } => {
             workload.template != old.template || texts.differ_at(workload.kind.template_path())
         }
@@ -351,17 +358,22 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_changed_any_more_is_not() {
-        let volumes = json!([{"name": "v", "csi": {"driver": "nfs.csi.k8s.io"}}]);
-        for kind in [WorkloadKind::Job, WorkloadKind::Pod] {
-            let old =
-                wrapped(kind, &json!({"securityContext": {"fsGroup": 1}, "volumes": volumes}));
-            // As Kueue does when it admits a job.
-            let at = if kind == WorkloadKind::Pod { "/spec" } else { "/spec/template/spec" };
-            let mut new = old.clone();
-            new.pointer_mut(at).unwrap()["nodeSelector"] = json!({"zone": "a"});
+    fn a_job_that_exists_gets_back_what_it_had_and_nothing_more() {
+        let job = |context: Value, queue: &str| {
+            let volumes = json!([{"name": "v", "csi": {"driver": "nfs.csi.k8s.io"}}]);
+            let selector = json!({"queue": queue});
+            let spec =
+                json!({"securityContext": context, "volumes": volumes, "nodeSelector": selector});
+            wrapped(WorkloadKind::Job, &spec)
+        };
+        let without = |queue| job(json!({"fsGroup": 1}), queue);
+        let with = job(json!({"fsGroup": 1, "fsGroupChangePolicy": "OnRootMismatch"}), "none");
+        for (name, old, new, expected) in [
+            ("a queue says where it runs", without("none"), without("fast"), false),
+            ("our value is taken out again", with, without("none"), true),
+        ] {
             let verdict = mutating().update("web", &old, &new).verdict;
-            assert_eq!(verdict.effect(), Effect::Allow, "{}", Kind::Workload(kind));
+            assert_eq!(verdict.amendments().count() == 1, expected, "{name}");
         }
     }
 
