@@ -92,7 +92,11 @@ impl Scale {
             "Ei" => Self::Binary(60),
             other => {
                 let exponent = other.strip_prefix(['e', 'E']).ok_or(NotAQuantity)?;
-                Self::Decimal(exponent.parse().map_err(|_| NotAQuantity)?)
+                let exponent: i64 = exponent.parse().map_err(|_| NotAQuantity)?;
+                // Go keeps the low 32 bits (`interpret` in `suffix.go`). To refuse
+                // the rest would make nothing of a size the binder reads.
+                #[expect(clippy::cast_possible_truncation, reason = "as Go does")]
+                Self::Decimal(exponent as i32)
             }
         })
     }
@@ -265,6 +269,10 @@ mod tests {
             // A fraction of a binary quantity loses no digit on the way.
             ("0.9999999999999999999999999999999999999999Ei", (1 << 60) * NANOS),
             ("0.999999999999999999999999999Ei", 1_152_921_504_606_846_976_000_000_000 - 1),
+            // Of an exponent Go keeps 32 bits.
+            ("1e4294967296", NANOS),
+            ("1e4294967305", 1_000_000_000 * NANOS),
+            ("1.5e-4294967296", 3 * NANOS / 2),
             // Go takes what has no digits for zero, up to a size.
             ("+", 0),
             (".", 0),
@@ -278,8 +286,32 @@ mod tests {
     #[test]
     fn refuses_what_go_refuses() {
         for text in [
-            "", " 1", "1 ", "ten", "1,5", "1.2.3", "--1", "1-", "1e", "1e+", "1ee3", "1Kib", "1ki",
-            "1gi", "1K", "1i", "1 Gi", "1Gi3", "0x10", "Pi", "Ei", "e-10", ".e-10", "½", "1e1.5",
+            "",
+            " 1",
+            "1 ",
+            "ten",
+            "1,5",
+            "1.2.3",
+            "--1",
+            "1-",
+            "1e",
+            "1e+",
+            "1ee3",
+            "1Kib",
+            "1ki",
+            "1gi",
+            "1K",
+            "1i",
+            "1 Gi",
+            "1Gi3",
+            "0x10",
+            "Pi",
+            "Ei",
+            "e-10",
+            ".e-10",
+            "½",
+            "1e1.5",
+            "1e9223372036854775808",
         ] {
             assert_eq!(nanos_of(text), None, "{text}");
         }
