@@ -122,6 +122,13 @@ fn is_ours_to_change(case: &Case<'_>, workload: &Workload<'_>) -> bool {
 fn changes_template(change: &Change<'_>, workload: &Workload<'_>) -> bool {
     match change {
         Change::Create(_) => true,
+        // Of a job's template only what its pods are scheduled by may change, and
+        // only until it starts (`validatePodTemplateUpdate` in
+        // `pkg/apis/batch/validation/validation.go`): with the policy added, the
+        // apiserver would refuse what a queue writes to start it.
+        Change::Update { old: Object::Workload(old), .. } if workload.kind == WorkloadKind::Job => {
+            old.template.spec.security_context.fs_group_change_policy.is_some()
+        }
         Change::Update { old: Object::Workload(old), texts, .. } => {
             workload.template != old.template || texts.differ_at(workload.kind.template_path())
         }
@@ -352,6 +359,26 @@ mod tests {
             assert_eq!(verdict.amendments().count() == 1, expected, "{name}");
             let expected = if expected { Effect::Patch } else { Effect::Allow };
             assert_eq!(verdict.effect(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_exists_gets_back_what_it_had_and_nothing_more() {
+        let job = |context: Value, selector: &str| {
+            let volumes = json!([{"name": "v", "csi": {"driver": "nfs.csi.k8s.io"}}]);
+            let selector = json!({"queue": selector});
+            let spec =
+                json!({"securityContext": context, "volumes": volumes, "nodeSelector": selector});
+            wrapped(WorkloadKind::Job, &spec)
+        };
+        let without = |selector| job(json!({"fsGroup": 1}), selector);
+        let with = job(json!({"fsGroup": 1, "fsGroupChangePolicy": "OnRootMismatch"}), "none");
+        for (name, old, new, expected) in [
+            ("a queue says where it runs", without("none"), without("fast"), false),
+            ("our value is taken out again", with, without("none"), true),
+        ] {
+            let verdict = mutating().update("web", &old, &new).verdict;
+            assert_eq!(verdict.amendments().count() == 1, expected, "{name}");
         }
     }
 
