@@ -211,7 +211,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
                     if key == *LAST_APPLIED {
                         map.next_value::<de::IgnoredAny>()?;
                     } else {
-                        entries.push((key, map.next_value()?));
+                        let value: Option<Text<'de>> = map.next_value()?;
+                        entries.push((key, value.unwrap_or_default()));
                     }
                 }
                 Ok(StringMap(entries))
@@ -255,5 +256,14 @@ mod tests {
                 "{json}"
             );
         }
+    }
+
+    #[test]
+    fn a_label_without_a_value_is_an_empty_one() {
+        let labels: StringMap<'_> = serde_json::from_str(r#"{"a": null, "b": "c"}"#).unwrap();
+        assert_eq!(
+            (labels.get("a"), labels.get("b"), labels.get("c")),
+            (Some(""), Some("c"), None)
+        );
     }
 }
