@@ -53,6 +53,15 @@ pub trait Cluster {
         claim: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
+    /// The volumes whose `claimRef` names a claim called `prefix` and one of those
+    /// numbers, in that order; see [`Self::numbered_claims`].
+    fn volumes_claimed_by_numbered(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
+
     /// Any volume that is `wanted`, after a walk over all of them.
     fn find_volume(
         &self,

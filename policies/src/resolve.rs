@@ -15,6 +15,7 @@ use crate::{
     cluster::{Cluster, Lookup, Missed, NotSynced},
     facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload, WorkloadKind},
     in_tree::{self, InTree},
+    text::Text,
 };
 
 use claim::Claims;
@@ -88,8 +89,9 @@ impl<'c> Resolver<'c> {
         templates.chain(inline).collect()
     }
 
-    /// The claims of a template: those to come, and those that are there already
-    /// under the names the set will use, which it takes as they are
+    /// The claims of a template: those to come, those of them that a volume is
+    /// promised to under the names the set will use, and those that are there
+    /// already under such a name, which it takes as they are
     /// (`createPersistentVolumeClaims` in `stateful_pod_control.go`). The worst
     /// counts.
     fn claim_template<'s>(
@@ -102,19 +104,26 @@ impl<'c> Resolver<'c> {
         let name = &*template.metadata.name;
         let own = Hop::ClaimTemplate(name.into());
         let mut hops = vec![own.clone()];
-        let existing = self.existing_claims(namespace, name, set);
+        let prefix = format!("{name}-{}-", set.metadata.name);
+        let existing = self.existing_claims(namespace, &prefix, set);
         let bound = existing.iter().filter(|claim| claim.volume_name().is_some()).count();
         let claims = claims_to_come(set, template, bound);
         let storage = self.claim(namespace, claims, template, &mut hops);
+        let named = |claims: Claims<'_>, name: &str, claim: &Claim<'_>| {
+            let mut hops = vec![own.clone(), Hop::Claim(name.into())];
+            let storage = self.claim(namespace, claims, claim, &mut hops);
+            (hops, storage)
+        };
+        let promised = self.promised_claims(namespace, &prefix, set, &existing);
+        let promised = promised.iter().map(|name| named(Claims::ToBeNamed(name), name, template));
         let existing = existing.iter().map(|claim| {
             let name = &*claim.metadata.name;
-            let mut hops = vec![own.clone(), Hop::Claim(name.into())];
-            let storage = self.claim(namespace, Claims::Named(name), claim, &mut hops);
-            (hops, storage)
+            named(Claims::Named(name), name, claim)
         });
-        let worse = storage::worst(existing).filter(|(_, existing)| existing.is_worse(&storage));
+        let worse = storage::worst(existing.chain(promised));
+        let worse = worse.filter(|(_, named)| named.is_worse(&storage));
         let (hops, storage, claim) = match worse {
-            Some((hops, existing)) => (hops, existing, None),
+            Some((hops, named)) => (hops, named, None),
             None => (hops, storage, Some(template)),
         };
         let resolved = Resolved { hops, backing: storage.backing };
@@ -124,12 +133,33 @@ impl<'c> Resolver<'c> {
     fn existing_claims(
         &self,
         namespace: &str,
-        template: &str,
+        prefix: &str,
         set: &Workload<'_>,
     ) -> Vec<Arc<Claim<'static>>> {
-        let prefix = format!("{template}-{}-", set.metadata.name);
-        let claims = self.cluster.numbered_claims(namespace, &prefix, set.ordinals.clone());
+        let claims = self.cluster.numbered_claims(namespace, prefix, set.ordinals.clone());
         self.enumerated(facts::Kind::Claim, claims).unwrap_or_default()
+    }
+
+    /// Names of claims to come that a volume is promised to by its `claimRef`:
+    /// one with a uid is promised to a claim that is there, or was.
+    fn promised_claims(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        set: &Workload<'_>,
+        existing: &[Arc<Claim<'static>>],
+    ) -> Vec<Text<'static>> {
+        let numbers = set.ordinals.clone();
+        let volumes = self.cluster.volumes_claimed_by_numbered(namespace, prefix, numbers);
+        let volumes = self.enumerated(facts::Kind::Volume, volumes).unwrap_or_default();
+        let promises = volumes.iter().filter_map(|volume| volume.spec.claim_ref.as_ref());
+        let promises = promises.filter(|claim| claim.uid.as_deref().is_none_or(str::is_empty));
+        let existing: HashSet<&str> = existing.iter().map(|claim| &*claim.metadata.name).collect();
+        let names = promises.map(|claim| &claim.name);
+        let mut names: Vec<_> =
+            names.filter(|name| !existing.contains(&***name)).cloned().collect();
+        names.dedup();
+        names
     }
 
     /// `None` for a volume that does not outlive the pod.

@@ -224,6 +224,15 @@ impl Cluster for Snapshot {
         self.volumes.enumerated(|| self.volumes_by_claim.get(namespace, claim))
     }
 
+    fn volumes_claimed_by_numbered(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
+        self.volumes.enumerated(|| self.volumes_by_claim.numbered(namespace, prefix, numbers))
+    }
+
     fn find_volume(
         &self,
         wanted: &dyn Fn(&PersistentVolume<'static>) -> bool,

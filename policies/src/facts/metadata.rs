@@ -39,8 +39,10 @@ pub struct Metadata<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     pub owner_references: Vec<OwnerReference<'a>>,
     /// When the object came to be.
+    #[serde(deserialize_with = "if_in_range")]
     pub creation_timestamp: Option<Timestamp>,
     /// When its deletion was asked for; set means the object is on its way out.
+    #[serde(deserialize_with = "if_in_range")]
     pub deletion_timestamp: Option<Timestamp>,
 }
 
@@ -61,6 +63,14 @@ impl Metadata<'_> {
     pub fn is_controlled(&self) -> bool {
         self.owner_references.iter().any(|owner| owner.controller == Some(true))
     }
+}
+
+/// Reads a time, or `None` where it is none. The apiserver sets those of an
+/// object itself; those of a template anybody may write, and of the last hours of
+/// the year 9999, which Go can tell, there is no [`Timestamp`].
+fn if_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text: Option<Text<'de>> = Option::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 impl Reduce for Metadata<'_> {
@@ -201,7 +211,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
                     if key == *LAST_APPLIED {
                         map.next_value::<de::IgnoredAny>()?;
                     } else {
-                        entries.push((key, map.next_value()?));
+                        let value: Option<Text<'de>> = map.next_value()?;
+                        entries.push((key, value.unwrap_or_default()));
                     }
                 }
                 Ok(StringMap(entries))
@@ -222,5 +233,37 @@ impl Reduce for StringMap<'_> {
                 .map(|(key, value)| (key.into_stored(strings), value.into_stored(strings)))
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_nobody_can_tell_keeps_no_object_from_being_read() {
+        for (json, expected) in [
+            (r#""2026-04-22T09:00:00Z""#, Some("2026-04-22T09:00:00Z")),
+            ("null", None),
+            (r#""9999-12-31T23:59:59Z""#, None),
+        ] {
+            let json = format!(r#"{{"creationTimestamp": {json}, "deletionTimestamp": {json}}}"#);
+            let metadata: Metadata<'_> = serde_json::from_str(&json).unwrap();
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(
+                (metadata.creation_timestamp, metadata.deletion_timestamp),
+                (expected, expected),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_without_a_value_is_an_empty_one() {
+        let labels: StringMap<'_> = serde_json::from_str(r#"{"a": null, "b": "c"}"#).unwrap();
+        assert_eq!(
+            (labels.get("a"), labels.get("b"), labels.get("c")),
+            (Some(""), Some("c"), None)
+        );
     }
 }

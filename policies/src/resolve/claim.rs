@@ -19,6 +19,8 @@ use crate::{
 pub(super) enum Claims<'n> {
     /// The one of that name.
     Named(&'n str),
+    /// One of a template that is not there yet, and whose name is known.
+    ToBeNamed(&'n str),
     /// So many of a template, none of which is there yet.
     ToCome(u64),
 }
@@ -179,7 +181,7 @@ impl Resolver<'_> {
     ) -> (Vec<End>, bool) {
         let Seeking { namespace, claims, claim } = seeking;
         let (name, n) = match claims {
-            Claims::Named(name) => (Some(name), 1),
+            Claims::Named(name) | Claims::ToBeNamed(name) => (Some(name), 1),
             Claims::ToCome(n) => (None, n),
         };
         let volumes = match self.volumes_in_reach(namespace, name, class) {

@@ -41,8 +41,7 @@ impl<T> Table<T> {
     }
 
     /// The objects of a namespace called `prefix` and one of those numbers, in
-    /// that order: by whichever of the two is fewer, names or objects. A number
-    /// is written as Go prints it, so `data-01` is none.
+    /// that order.
     pub(super) fn numbered(
         &self,
         namespace: &str,
@@ -50,18 +49,7 @@ impl<T> Table<T> {
         numbers: Range<u64>,
     ) -> Vec<Arc<T>> {
         let Some(objects) = self.objects.get(namespace) else { return Vec::new() };
-        if numbers.end.saturating_sub(numbers.start) <= objects.len() as u64 {
-            let named = numbers.filter_map(|n| objects.get(format!("{prefix}{n}").as_str()));
-            return named.cloned().collect();
-        }
-        let numbered = objects.iter().filter_map(|(name, object)| {
-            let number = name.strip_prefix(prefix)?;
-            let n: u64 = number.parse().ok()?;
-            (numbers.contains(&n) && n.to_string() == number).then_some((n, object))
-        });
-        let mut numbered: Vec<_> = numbered.collect();
-        numbered.sort_by_key(|(n, _)| *n);
-        numbered.into_iter().map(|(_, object)| Arc::clone(object)).collect()
+        numbered(objects, prefix, numbers).into_iter().cloned().collect()
     }
 
     /// An enumeration is only worth something when nothing is left to read.
@@ -111,6 +99,18 @@ impl<T> Index<T> {
     pub(super) fn get(&self, namespace: &str, key: &str) -> Vec<Arc<T>> {
         let objects = self.0.get(namespace).and_then(|keys| keys.get(key));
         objects.map(by_name).unwrap_or_default()
+    }
+
+    /// The objects under the keys called `prefix` and one of those numbers, in
+    /// that order.
+    pub(super) fn numbered(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: Range<u64>,
+    ) -> Vec<Arc<T>> {
+        let Some(keys) = self.0.get(namespace) else { return Vec::new() };
+        numbered(keys, prefix, numbers).into_iter().flat_map(by_name).collect()
     }
 
     pub(super) fn insert(
@@ -170,6 +170,23 @@ impl ObjectKey {
 }
 
 type ByName<T> = HashMap<Text<'static>, T>;
+
+/// The entries called `prefix` and one of those numbers, in that order: by
+/// whichever of the two is fewer, numbers or entries. A number is written as Go
+/// prints it, so `data-01` is none.
+fn numbered<'t, T>(entries: &'t ByName<T>, prefix: &str, numbers: Range<u64>) -> Vec<&'t T> {
+    if numbers.end.saturating_sub(numbers.start) <= entries.len() as u64 {
+        return numbers.filter_map(|n| entries.get(format!("{prefix}{n}").as_str())).collect();
+    }
+    let numbered = entries.iter().filter_map(|(name, entry)| {
+        let number = name.strip_prefix(prefix)?;
+        let n: u64 = number.parse().ok()?;
+        (numbers.contains(&n) && n.to_string() == number).then_some((n, entry))
+    });
+    let mut numbered: Vec<_> = numbered.collect();
+    numbered.sort_by_key(|(n, _)| *n);
+    numbered.into_iter().map(|(_, entry)| entry).collect()
+}
 
 fn by_name<T>(objects: &ByName<Arc<T>>) -> Vec<Arc<T>> {
     let mut objects: Vec<_> = objects.iter().collect();

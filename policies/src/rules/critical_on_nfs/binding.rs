@@ -262,6 +262,44 @@ fn each_claim_of_a_set_takes_another_volume() {
 }
 
 #[test]
+fn a_volume_promised_to_a_claim_that_a_set_will_make_is_not_for_another() {
+    let on_block = |replicas: u64| {
+        let mut set = set(&[("data", BLOCK)], &json!([]));
+        set["spec"]["replicas"] = json!(replicas);
+        set
+    };
+    let promised = |volume: Value, claim: &Value| but(volume, "claimRef", claim.clone());
+    let to = |name: &str| json!({"namespace": "vault", "name": name});
+    let (second, mut before) = (to("data-vault-1"), to("data-vault-1"));
+    before["uid"] = json!("1");
+    let own = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-vault-1", "namespace": "vault"},
+        "spec": {"storageClassName": BLOCK, "volumeName": "disk"}});
+    for (name, replicas, objects, expected) in [
+        ("NFS, of whatever class", 2, vec![promised(nfs("manual"), &second)], Effect::Deny),
+        ("NFS, of a million", 1_000_000, vec![promised(nfs(""), &second)], Effect::Deny),
+        ("beyond its replicas", 1, vec![promised(nfs(""), &second)], Effect::Allow),
+        ("to another set's", 2, vec![promised(nfs(""), &to("data-web-1"))], Effect::Allow),
+        ("to a claim that was", 2, vec![promised(nfs(""), &before)], Effect::Allow),
+        ("to one that has its own", 2, vec![promised(nfs(""), &second), own], Effect::Allow),
+        ("a disk", 2, vec![promised(disk(""), &second)], Effect::Allow),
+        (
+            "NFS, of other access modes",
+            2,
+            vec![but(promised(nfs(""), &second), "accessModes", json!(["ReadOnlyMany"]))],
+            Effect::Allow,
+        ),
+    ] {
+        let told = judge(&objects).create("vault", &on_block(replicas)).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+    let (_, chains) = judge(&[promised(nfs(""), &second)]).create("vault", &on_block(2)).told();
+    let chain = "volumeClaimTemplate data → claim data-vault-1 → PersistentVolume share → \
+                 volume source nfs → NFS nas:/x";
+    assert_eq!(chains, [chain]);
+}
+
+#[test]
 fn each_pod_takes_another_volume_for_what_it_calls_ephemeral() {
     let ephemeral = |names: &[&str]| -> Vec<Value> {
         let spec = wants(Some(NFS))["spec"].clone();
