@@ -129,15 +129,15 @@ pub enum Unknown {
     NoSuchClaim(String),
     /// The volume a claim names does not exist (yet).
     NoSuchVolume(String),
-    /// No object of that class: only a static volume can bind, and which one is
-    /// not decided.
+    /// No object of that class: only a volume that exists can be bound, and none
+    /// is for certain.
     NoSuchClass(String),
     /// The claim names no class and the cluster has no default.
     NoDefaultClass,
-    /// The claim asks for a volume without a class, and no such volume is
-    /// promised to it.
+    /// The claim asks for a volume without a class, and none is bound for certain.
     Classless,
-    /// Nobody makes volumes of this class: only a static volume can bind.
+    /// Nobody makes volumes of this class: only one that exists can be bound, and
+    /// none is for certain.
     StaticClass(String),
     /// Neither the catalogue nor the configuration knows the driver.
     Driver(String),

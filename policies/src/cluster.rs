@@ -53,8 +53,9 @@ pub trait Cluster {
         claim: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
-    /// The volumes of that class string, whether or not such a class exists.
-    fn volumes_of_class(
+    /// The volumes of that class string that no `claimRef` promises to a claim,
+    /// whether or not such a class exists.
+    fn unclaimed_volumes(
         &self,
         class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;

@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
-    backing::Kind, catalogue::Driver, glob::Glob, rules::CRITICAL_LABEL, selector::LabelSelector,
+    backing::Kind,
+    catalogue::Driver,
+    glob::Glob,
+    rules::CRITICAL_LABEL,
+    selector::{self, ConfiguredSelector, LabelSelector},
 };
 
 /// Configuration of nfs-guard.
@@ -72,8 +76,12 @@ pub enum ConfigKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Critical {
     /// Label selectors on the object or its pod template.
+    #[serde(deserialize_with = "selector::configured")]
+    #[schemars(with = "Vec<ConfiguredSelector>")]
     pub object_selectors: Vec<LabelSelector>,
     /// Label selectors on the object's namespace.
+    #[serde(deserialize_with = "selector::configured")]
+    #[schemars(with = "Vec<ConfiguredSelector>")]
     pub namespace_selectors: Vec<LabelSelector>,
     /// Namespaces by name; `*` and `?` are wildcards.
     pub namespaces: Vec<Glob>,

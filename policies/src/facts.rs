@@ -14,15 +14,17 @@ mod persistent_volume;
 mod pod;
 mod workload;
 
-pub use claim::{AccessMode, Claim, ClaimSpec, ClassReference, VolumeMode};
-pub use class::StorageClass;
+pub use claim::{
+    AccessMode, Claim, ClaimResources, ClaimSpec, ClassReference, Storage, VolumeMode,
+};
+pub use class::{BindingMode, StorageClass};
 pub use csi_driver::{CsiDriver, CsiDriverSpec, FsGroupPolicy};
 pub use kind::{Kind, Scope, WorkloadKind};
 pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};
 pub use persistent_volume::{
     ClaimRef, CsiSource, FlexSource, NfsSource, PersistentVolume, PersistentVolumeSource,
-    PersistentVolumeSpec,
+    PersistentVolumeSpec, PersistentVolumeStatus, VolumePhase,
 };
 pub use pod::{
     ClaimSource, ClaimTemplate, PodOs, PodSecurityContext, PodSpec, PodTemplate, PodVolume,
@@ -30,13 +32,26 @@ pub use pod::{
 };
 pub use workload::Workload;
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, IntoDeserializer,
+        value::{self, StrDeserializer},
+    },
+};
 
 /// Reads a field whose `null` means "absent", as Go's decoder takes it.
-fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
 {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The variant of that name, if there is one: a value newer than the engine
+/// must not keep the object that holds it out of the caches.
+pub(crate) fn known<T: DeserializeOwned>(name: &str) -> Option<T> {
+    let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
+    T::deserialize(name).ok()
 }

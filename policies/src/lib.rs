@@ -6,6 +6,7 @@
 //! had to do without.
 
 pub mod backing;
+pub mod binding;
 pub mod catalogue;
 pub mod cluster;
 pub mod config;
@@ -16,6 +17,7 @@ mod finding;
 pub mod glob;
 pub mod in_tree;
 mod policy;
+pub mod quantity;
 mod resolve;
 pub mod rules;
 pub mod selector;

@@ -13,10 +13,11 @@ use crate::{
     backing::{Hop, Resolved, Unknown},
     catalogue::{Catalogue, Probe},
     cluster::{Cluster, Lookup, Missed, NotSynced},
-    facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload},
+    facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload, WorkloadKind},
     in_tree::{self, InTree},
 };
 
+use claim::Claims;
 pub use place::Place;
 use storage::{Mount, Storage};
 
@@ -81,7 +82,7 @@ impl<'c> Resolver<'c> {
         let inline = inline.filter(|(_, volume)| !replaced.contains(&*volume.name));
         let inline = inline.filter_map(|(at, volume)| {
             let place = Place::PodVolume { kind: workload.kind, at };
-            self.pod_volume(namespace, volume, place)
+            self.pod_volume(namespace, workload, volume, place)
         });
         templates.chain(inline).collect()
     }
@@ -100,11 +101,14 @@ impl<'c> Resolver<'c> {
         let name = &*template.metadata.name;
         let own = Hop::ClaimTemplate(name.into());
         let mut hops = vec![own.clone()];
-        let storage = self.claim(namespace, None, template, &mut hops);
-        let existing = self.existing_claims(namespace, name, set).into_iter().map(|claim| {
+        let existing = self.existing_claims(namespace, name, set);
+        let bound = existing.iter().filter(|claim| claim.volume_name().is_some()).count();
+        let claims = claims_to_come(set, template, bound);
+        let storage = self.claim(namespace, claims, template, &mut hops);
+        let existing = existing.iter().map(|claim| {
             let name = &*claim.metadata.name;
             let mut hops = vec![own.clone(), Hop::Claim(name.into())];
-            let storage = self.claim(namespace, Some(name), &claim, &mut hops);
+            let storage = self.claim(namespace, Claims::Named(name), claim, &mut hops);
             (hops, storage)
         });
         let (hops, storage) =
@@ -133,6 +137,7 @@ impl<'c> Resolver<'c> {
     fn pod_volume<'s>(
         &self,
         namespace: &str,
+        workload: &Workload<'_>,
         volume: &'s PodVolume<'s>,
         place: Place,
     ) -> Option<Volume<'s>> {
@@ -152,7 +157,8 @@ impl<'c> Resolver<'c> {
             }
             Some(PodVolumeSource::Ephemeral(claim)) => {
                 own_claim = Some(&**claim);
-                self.claim(namespace, None, claim, &mut hops)
+                let claims = claims_to_come(workload, claim, 0);
+                self.claim(namespace, claims, claim, &mut hops)
             }
             Some(PodVolumeSource::Claim(claim)) => {
                 read_only = claim.read_only;
@@ -177,7 +183,8 @@ impl<'c> Resolver<'c> {
     fn own_claim<'s>(&self, namespace: &str, claim: &'s Claim<'s>) -> Volume<'s> {
         let name = claim.metadata.display_name();
         let mut hops = vec![Hop::Claim(name.into())];
-        let Storage { backing, mount } = self.claim(namespace, Some(name), claim, &mut hops);
+        let Storage { backing, mount } =
+            self.claim(namespace, Claims::Named(name), claim, &mut hops);
         let place = match claim.volume_name() {
             Some(_) => Place::ClaimVolume,
             None => Place::ClaimClass,
@@ -214,4 +221,33 @@ impl<'c> Resolver<'c> {
         self.missed.borrow_mut().not_synced.insert(kind);
         Unknown::NotSynced(kind.resource())
     }
+}
+
+/// How many claims like this one a workload still has to have bound, where so
+/// many of its pods have theirs. Those that ask for the same class compete for
+/// its volumes, so that they count together.
+fn claims_to_come(workload: &Workload<'_>, claim: &Claim<'_>, bound: usize) -> Claims<'static> {
+    let pods = match workload.kind {
+        WorkloadKind::Pod => 1,
+        // One of no replicas is judged all the same, for when it gets some.
+        WorkloadKind::StatefulSet => {
+            let ordinals = workload.ordinals.end - workload.ordinals.start;
+            ordinals.saturating_sub(bound as u64).max(1)
+        }
+        // Nobody says how many pods there will be.
+        WorkloadKind::Deployment
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::ReplicationController
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::Job
+        | WorkloadKind::CronJob => u64::MAX,
+    };
+    let volumes = workload.template.spec.volumes.iter();
+    let ephemeral = volumes.filter_map(|volume| match &volume.source {
+        Some(PodVolumeSource::Ephemeral(claim)) => Some(&**claim),
+        _ => None,
+    });
+    let rivals = workload.claim_templates.iter().chain(ephemeral);
+    let rivals = rivals.filter(|rival| rival.class() == claim.class()).count();
+    Claims::ToCome(pods.saturating_mul(rivals as u64))
 }

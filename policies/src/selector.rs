@@ -1,16 +1,16 @@
 //! Kubernetes label selectors.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::facts::StringMap;
+use crate::facts::{StringMap, known, nullable};
 
-/// A Kubernetes `LabelSelector`: every requirement must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "RawSelector")]
-#[schemars(with = "RawSelector")]
+/// A Kubernetes `LabelSelector`: every requirement must hold, so that an empty
+/// one selects everything. One the apiserver would refuse selects nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "StoredSelector")]
 pub struct LabelSelector {
     requirements: Vec<Requirement>,
 }
@@ -84,37 +84,93 @@ enum Operator {
     DoesNotExist,
 }
 
-/// A Kubernetes label selector.
+impl Operator {
+    fn takes_values(self) -> bool {
+        matches!(self, Self::In | Self::NotIn)
+    }
+}
+
+/// A selector as an object of the cluster holds it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredSelector {
+    #[serde(deserialize_with = "nullable")]
+    match_labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "nullable")]
+    match_expressions: Vec<StoredRequirement>,
+}
+
+#[derive(Deserialize)]
+struct StoredRequirement {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    operator: String,
+    #[serde(default, deserialize_with = "nullable")]
+    values: Vec<String>,
+}
+
+impl From<StoredSelector> for LabelSelector {
+    fn from(StoredSelector { match_labels, match_expressions }: StoredSelector) -> Self {
+        let expressions = match_expressions.into_iter().map(|stored| {
+            let StoredRequirement { key, operator, values } = stored;
+            match known::<Operator>(&operator) {
+                Some(operator) if operator.takes_values() != values.is_empty() => {
+                    Requirement { key, operator, values }
+                }
+                _ => Requirement { key, operator: Operator::In, values: Vec::new() },
+            }
+        });
+        Self { requirements: equal(match_labels).chain(expressions).collect() }
+    }
+}
+
+fn equal(match_labels: BTreeMap<String, String>) -> impl Iterator<Item = Requirement> {
+    match_labels.into_iter().map(|(key, value)| Requirement {
+        key,
+        operator: Operator::In,
+        values: vec![value],
+    })
+}
+
+/// Reads the selectors of a configuration, where whatever is odd is a mistake.
+pub(crate) fn configured<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<LabelSelector>, D::Error> {
+    let configured: Vec<Configured> = Vec::deserialize(deserializer)?;
+    Ok(configured.into_iter().map(|Configured(selector)| selector).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "ConfiguredSelector")]
+struct Configured(LabelSelector);
+
+/// A Kubernetes `LabelSelector`: every requirement must hold.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "LabelSelector")]
-struct RawSelector {
+pub(crate) struct ConfiguredSelector {
     /// Labels that must have exactly these values.
     #[serde(default)]
-    match_labels: std::collections::BTreeMap<String, String>,
+    match_labels: BTreeMap<String, String>,
     /// Further requirements on labels.
     #[serde(default)]
     match_expressions: Vec<Requirement>,
 }
 
-impl TryFrom<RawSelector> for LabelSelector {
+impl TryFrom<ConfiguredSelector> for Configured {
     type Error = String;
 
-    fn try_from(raw: RawSelector) -> Result<Self, String> {
-        let RawSelector { match_labels, match_expressions } = raw;
+    fn try_from(configured: ConfiguredSelector) -> Result<Self, String> {
+        let ConfiguredSelector { match_labels, match_expressions } = configured;
         for Requirement { key, operator, values } in &match_expressions {
-            let takes_values = matches!(operator, Operator::In | Operator::NotIn);
-            if takes_values == values.is_empty() {
-                let wants = if takes_values { "at least one value" } else { "no values" };
+            if operator.takes_values() == values.is_empty() {
+                let wants =
+                    if operator.takes_values() { "at least one value" } else { "no values" };
                 return Err(format!("label selector on {key}: {operator:?} takes {wants}"));
             }
         }
-        let equal = match_labels.into_iter().map(|(key, value)| Requirement {
-            key,
-            operator: Operator::In,
-            values: vec![value],
-        });
-        let requirements: Vec<_> = equal.chain(match_expressions).collect();
+        let requirements: Vec<_> = equal(match_labels).chain(match_expressions).collect();
         // An empty selector selects everything in Kubernetes; here that would
         // make all of a cluster critical by a slip of the pen.
         if requirements.is_empty() {
@@ -124,7 +180,7 @@ impl TryFrom<RawSelector> for LabelSelector {
                     .into(),
             );
         }
-        Ok(Self { requirements })
+        Ok(Self(LabelSelector { requirements }))
     }
 }
 
@@ -157,14 +213,40 @@ mod tests {
             (r#"{"matchExpressions": [{"key": "x", "operator": "Exists"}]}"#, false, "x"),
             (r#"{"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}"#, true, "!x"),
         ] {
-            let selector: LabelSelector = serde_json::from_str(json).unwrap();
-            assert_eq!(selector.matches(&labels), expected, "{json}");
-            assert_eq!(selector.to_string(), shown, "{json}");
+            let stored: LabelSelector = serde_json::from_str(json).unwrap();
+            let Configured(configured) = serde_json::from_str(json).unwrap();
+            assert_eq!(stored, configured, "{json}");
+            assert_eq!(stored.matches(&labels), expected, "{json}");
+            assert_eq!(stored.to_string(), shown, "{json}");
         }
     }
 
     #[test]
-    fn refuses_what_the_apiserver_would_refuse_and_what_selects_everything() {
+    fn in_an_object_an_empty_selector_selects_everything_and_a_broken_one_nothing() {
+        let labels: StringMap<'_> = [("tier", "db")].into_iter().collect();
+        for (json, expected) in [
+            ("{}", true),
+            (r#"{"matchLabels": null, "matchExpressions": null}"#, true),
+            (r#"{"matchLabel": {"a": "b"}}"#, true),
+            (r#"{"matchExpressions": [{"key": "tier", "operator": "In"}]}"#, false),
+            (r#"{"matchExpressions": [{"key": "x", "operator": "NotIn", "values": null}]}"#, false),
+            (
+                r#"{"matchExpressions": [{"key": "tier", "operator": "Exists", "values": ["db"]}]}"#,
+                false,
+            ),
+            (
+                r#"{"matchExpressions": [{"key": "tier", "operator": "Equals", "values": ["db"]}]}"#,
+                false,
+            ),
+            (r#"{"matchExpressions": [{}]}"#, false),
+        ] {
+            let selector: LabelSelector = serde_json::from_str(json).unwrap();
+            assert_eq!(selector.matches(&labels), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_refuses_what_the_apiserver_would_and_what_selects_everything() {
         for json in [
             "{}",
             r#"{"matchExpressions": [{"key": "x", "operator": "In"}]}"#,
@@ -172,7 +254,7 @@ mod tests {
             r#"{"matchExpressions": [{"key": "x", "operator": "Equals", "values": ["a"]}]}"#,
             r#"{"matchLabel": {"a": "b"}}"#,
         ] {
-            assert!(serde_json::from_str::<LabelSelector>(json).is_err(), "{json}");
+            assert!(serde_json::from_str::<Configured>(json).is_err(), "{json}");
         }
     }
 }

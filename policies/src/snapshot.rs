@@ -9,8 +9,8 @@ use table::{Index, ObjectKey, Table};
 use crate::{
     cluster::{Cluster, Lookup, NotSynced},
     facts::{
-        Claim, CsiDriver, Kind, Namespace, Object, PersistentVolume, PodVolumeSource, StorageClass,
-        Workload, WorkloadKind,
+        Claim, ClaimRef, CsiDriver, Kind, Namespace, Object, PersistentVolume, PodVolumeSource,
+        StorageClass, Workload, WorkloadKind,
     },
     text::Text,
 };
@@ -26,7 +26,7 @@ pub struct Snapshot {
     claims: Table<Claim<'static>>,
     volumes: Table<PersistentVolume<'static>>,
     volumes_by_claim: Index<PersistentVolume<'static>>,
-    volumes_by_class: Index<PersistentVolume<'static>>,
+    unclaimed_volumes: Index<PersistentVolume<'static>>,
     classes: Table<StorageClass<'static>>,
     csi_drivers: Table<CsiDriver<'static>>,
     /// By kind, in the order of [`WorkloadKind::ALL`].
@@ -55,7 +55,7 @@ impl Snapshot {
             Kind::Volume => {
                 self.volumes = Table::synced();
                 self.volumes_by_claim = Index::default();
-                self.volumes_by_class = Index::default();
+                self.unclaimed_volumes = Index::default();
             }
             Kind::Workload(kind) => {
                 *self.workloads_mut(kind) =
@@ -78,10 +78,12 @@ impl Snapshot {
             Object::CsiDriver(object) => self.csi_drivers.insert(&key, Arc::new(object)),
             Object::Volume(volume) => {
                 let volume = Arc::new(volume);
-                if let Some(claim) = &volume.spec.claim_ref {
-                    self.volumes_by_claim.insert(&claim.namespace, &claim.name, &key, &volume);
+                match &volume.spec.claim_ref {
+                    Some(ClaimRef { namespace, name, .. }) => {
+                        self.volumes_by_claim.insert(namespace, name, &key, &volume);
+                    }
+                    None => self.unclaimed_volumes.insert("", volume.class(), &key, &volume),
                 }
-                self.volumes_by_class.insert("", volume.class(), &key, &volume);
                 self.volumes.insert(&key, volume);
             }
             Object::Workload(workload) => {
@@ -105,10 +107,12 @@ impl Snapshot {
             Object::CsiDriver(_) => drop(self.csi_drivers.remove(&key)),
             Object::Volume(_) => {
                 if let Some(volume) = self.volumes.remove(&key) {
-                    if let Some(claim) = &volume.spec.claim_ref {
-                        self.volumes_by_claim.remove(&claim.namespace, &claim.name, &key);
+                    match &volume.spec.claim_ref {
+                        Some(ClaimRef { namespace, name, .. }) => {
+                            self.volumes_by_claim.remove(namespace, name, &key);
+                        }
+                        None => self.unclaimed_volumes.remove("", volume.class(), &key),
                     }
-                    self.volumes_by_class.remove("", volume.class(), &key);
                 }
             }
             Object::Workload(workload) => {
@@ -220,11 +224,11 @@ impl Cluster for Snapshot {
         self.volumes.enumerated(|| self.volumes_by_claim.get(namespace, claim))
     }
 
-    fn volumes_of_class(
+    fn unclaimed_volumes(
         &self,
         class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
-        self.volumes.enumerated(|| self.volumes_by_class.get("", class))
+        self.volumes.enumerated(|| self.unclaimed_volumes.get("", class))
     }
 
     fn workloads(&self, namespace: &str) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
@@ -278,23 +282,27 @@ mod tests {
     fn indexes_follow_every_change() {
         let stored =
             |manifest: &serde_json::Value| object(manifest).into_stored(&mut Strings::default());
-        let volume = |claim: &str| {
+        let volume = |claim: Option<&str>| {
+            let promised = claim.map(|claim| json!({"namespace": "vault", "name": claim}));
             json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {
-                "claimRef": {"namespace": "vault", "name": claim}, "storageClassName": "nfs-truenas",
+                "claimRef": promised, "storageClassName": "nfs-truenas",
             }})
         };
         let mut snapshot = Snapshot::complete();
         let claimed =
             |snapshot: &Snapshot, claim| snapshot.volumes_claimed_by("vault", claim).unwrap().len();
-        snapshot.insert(stored(&volume("a")));
+        let unclaimed =
+            |snapshot: &Snapshot| snapshot.unclaimed_volumes("nfs-truenas").unwrap().len();
+        snapshot.insert(stored(&volume(Some("a"))));
         let before = snapshot.clone();
-        snapshot.insert(stored(&volume("b")));
+        snapshot.insert(stored(&volume(Some("b"))));
         assert_eq!((claimed(&snapshot, "a"), claimed(&snapshot, "b")), (0, 1));
         assert_eq!((claimed(&before, "a"), claimed(&before, "b")), (1, 0), "a clone is a moment");
-        assert!(matches!(snapshot.volumes_of_class("nfs-truenas"), Ok(found) if found.len() == 1));
-        snapshot.remove(&stored(&volume("b")));
-        assert_eq!((claimed(&snapshot, "b"), snapshot.count(Kind::Volume)), (0, 0));
-        assert!(matches!(snapshot.volumes_of_class("nfs-truenas"), Ok(found) if found.is_empty()));
+        assert_eq!(unclaimed(&snapshot), 0);
+        snapshot.insert(stored(&volume(None)));
+        assert_eq!((claimed(&snapshot, "b"), unclaimed(&snapshot)), (0, 1));
+        snapshot.remove(&stored(&volume(Some("b"))));
+        assert_eq!((unclaimed(&snapshot), snapshot.count(Kind::Volume)), (0, 0));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) fn cluster(manifests: &[Value]) -> Snapshot {
 }
 
 /// The cluster of the incident: Vault's namespace is critical, NFS the default.
+/// The volumes are left over from claims that are gone, so that none is bound
+/// but by its name.
 pub(crate) fn incident() -> Vec<Value> {
     let mut block = class("proxmox-lvm-encrypted", "csi.proxmox.sinextra.dev", false);
     block["parameters"] = json!({"csi.storage.k8s.io/fstype": "ext4"});
@@ -37,13 +39,13 @@ pub(crate) fn incident() -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "vault-old"}, "spec": {
             "storageClassName": "nfs-truenas",
             "csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": {"server": "192.168.1.127", "share": "/srv/nfs/vault"}},
-        }}),
+        }, "status": {"phase": "Released"}}),
         json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "in-tree"}, "spec": {
             "nfs": {"server": "192.168.1.127", "path": "/srv/nfs/x"}, "mountOptions": ["nfsvers=4.1"],
-        }}),
+        }, "status": {"phase": "Released"}}),
         json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": {
             "csi": {"driver": "csi.proxmox.sinextra.dev", "volumeHandle": "y"},
-        }}),
+        }, "status": {"phase": "Released"}}),
     ]
 }
 

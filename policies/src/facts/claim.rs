@@ -1,13 +1,11 @@
-use serde::{
-    Deserialize, Deserializer,
-    de::{
-        DeserializeOwned, IntoDeserializer,
-        value::{self, StrDeserializer},
-    },
-};
+use serde::{Deserialize, Deserializer};
 
-use super::{Metadata, nullable};
-use crate::text::{Reduce, Strings, Text};
+use super::{Metadata, known, nullable};
+use crate::{
+    quantity::{self, Quantity},
+    selector::LabelSelector,
+    text::{Reduce, Strings, Text},
+};
 
 /// Still honoured, and it wins over the field, even when empty:
 /// `component-helpers/storage/volume/helpers.go`.
@@ -60,9 +58,17 @@ pub struct ClaimSpec<'a> {
     /// How the volume is to be mounted.
     #[serde(deserialize_with = "known_modes")]
     pub access_modes: Vec<AccessMode>,
+    /// How much is asked for.
+    #[serde(deserialize_with = "nullable")]
+    pub resources: ClaimResources,
+    /// The volumes that will do, by their labels; any if absent.
+    pub selector: Option<LabelSelector>,
     /// Class by name; absent means the cluster's default, `""` means none.
     #[serde(borrow)]
     pub storage_class_name: Option<Text<'a>>,
+    /// `VolumeAttributesClass` by name.
+    #[serde(borrow)]
+    pub volume_attributes_class_name: Option<Text<'a>>,
     /// Filesystem or raw block device.
     #[serde(deserialize_with = "known_mode")]
     pub volume_mode: VolumeMode,
@@ -75,14 +81,43 @@ impl Reduce for ClaimSpec<'_> {
     type Stored = ClaimSpec<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> ClaimSpec<'static> {
-        let Self { access_modes, storage_class_name, volume_mode, volume_name } = self;
+        let Self {
+            access_modes,
+            resources,
+            selector,
+            storage_class_name,
+            volume_attributes_class_name,
+            volume_mode,
+            volume_name,
+        } = self;
         ClaimSpec {
             access_modes,
+            resources,
+            selector,
             storage_class_name: storage_class_name.into_stored(strings),
+            volume_attributes_class_name: volume_attributes_class_name.into_stored(strings),
             volume_mode,
             volume_name: volume_name.into_stored(strings),
         }
     }
+}
+
+/// `spec.resources` of a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ClaimResources {
+    /// What a volume must have at the least.
+    #[serde(deserialize_with = "nullable")]
+    pub requests: Storage,
+}
+
+/// A list of resources, of which storage alone matters here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Storage {
+    /// Bytes; absent where the text is no quantity.
+    #[serde(deserialize_with = "quantity::if_readable")]
+    pub storage: Option<Quantity>,
 }
 
 /// Which storage class a claim asks for.
@@ -129,11 +164,6 @@ pub(super) fn known_mode<'de, D: Deserializer<'de>>(
     Ok(known(&mode).unwrap_or_default())
 }
 
-fn known<T: DeserializeOwned>(name: &str) -> Option<T> {
-    let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
-    T::deserialize(name).ok()
-}
-
 /// How a volume reaches its pod.
 #[derive(
     Clone,
@@ -177,6 +207,23 @@ mod tests {
         ] {
             let claim: Claim<'_> = serde_json::from_str(json).unwrap();
             assert_eq!((claim.spec.access_modes, claim.spec.volume_mode), (modes, mode), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_no_quantity_is_absent() {
+        for (json, expected) in [
+            (r#"{"requests": {"storage": "10Gi", "cpu": []}}"#, Some("10Gi")),
+            (r#"{"requests": {"storage": 5}}"#, Some("5")),
+            (r#"{"requests": {"storage": "a lot"}}"#, None),
+            (r#"{"requests": {"storage": null}}"#, None),
+            (r#"{"requests": null}"#, None),
+            ("null", None),
+        ] {
+            let json = format!(r#"{{"spec": {{"resources": {json}}}}}"#);
+            let claim: Claim<'_> = serde_json::from_str(&json).unwrap();
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(claim.spec.resources.requests.storage, expected, "{json}");
         }
     }
 }

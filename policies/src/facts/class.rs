@@ -1,6 +1,6 @@
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{Metadata, StringMap, nullable};
+use super::{Metadata, StringMap, known, nullable};
 use crate::text::{Reduce, Strings, Text};
 
 /// Marks the default class, the second in its beta spelling; only the exact
@@ -26,6 +26,9 @@ pub struct StorageClass<'a> {
     /// Mount options of the volumes to come.
     #[serde(borrow, deserialize_with = "nullable")]
     pub mount_options: Vec<Text<'a>>,
+    /// When a claim of the class is bound.
+    #[serde(deserialize_with = "known_binding_mode")]
+    pub volume_binding_mode: BindingMode,
 }
 
 impl StorageClass<'_> {
@@ -41,12 +44,29 @@ impl Reduce for StorageClass<'_> {
     type Stored = StorageClass<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> StorageClass<'static> {
-        let Self { metadata, provisioner, parameters, mount_options } = self;
+        let Self { metadata, provisioner, parameters, mount_options, volume_binding_mode } = self;
         StorageClass {
             metadata: metadata.into_stored(strings),
             provisioner: provisioner.into_stored(strings),
             parameters: parameters.into_stored(strings),
             mount_options: mount_options.into_stored(strings),
+            volume_binding_mode,
         }
     }
+}
+
+/// When a claim is bound to a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum BindingMode {
+    /// As soon as it is there; what an absent field means, and one that is newer
+    /// than the engine (`IsDelayBindingMode` in `pv_helpers.go`).
+    #[default]
+    Immediate,
+    /// Once a pod needs it, by the scheduler.
+    WaitForFirstConsumer,
+}
+
+fn known_binding_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BindingMode, D::Error> {
+    let mode: Text<'de> = nullable(deserializer)?;
+    Ok(known(&mode).unwrap_or_default())
 }

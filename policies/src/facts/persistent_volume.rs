@@ -3,9 +3,9 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    AccessMode, Metadata, StringMap, VolumeMode,
+    AccessMode, Metadata, Storage, StringMap, VolumeMode,
     claim::{LEGACY_CLASS, known_mode, known_modes},
-    nullable,
+    known, nullable,
 };
 use crate::{
     in_tree,
@@ -22,6 +22,9 @@ pub struct PersistentVolume<'a> {
     /// Where the data is, and for whom.
     #[serde(borrow, deserialize_with = "nullable")]
     pub spec: PersistentVolumeSpec<'a>,
+    /// Whether it can be had.
+    #[serde(deserialize_with = "nullable")]
+    pub status: PersistentVolumeStatus,
 }
 
 impl PersistentVolume<'_> {
@@ -49,10 +52,11 @@ impl Reduce for PersistentVolume<'_> {
     type Stored = PersistentVolume<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> PersistentVolume<'static> {
-        let Self { metadata, spec } = self;
+        let Self { metadata, spec, status } = self;
         PersistentVolume {
             metadata: metadata.into_stored(strings),
             spec: spec.into_stored(strings),
+            status,
         }
     }
 }
@@ -62,12 +66,18 @@ impl Reduce for PersistentVolume<'_> {
 pub struct PersistentVolumeSpec<'a> {
     /// How the volume may be mounted.
     pub access_modes: Vec<AccessMode>,
+    /// How much it holds.
+    pub capacity: Storage,
     /// The claim it is promised to.
     pub claim_ref: Option<ClaimRef<'a>>,
     /// Options of the next mount.
     pub mount_options: Vec<Text<'a>>,
+    /// Whether it can be mounted on certain nodes only.
+    pub requires_node: bool,
     /// Class string.
     pub storage_class_name: Option<Text<'a>>,
+    /// `VolumeAttributesClass` by name.
+    pub volume_attributes_class_name: Option<Text<'a>>,
     /// Filesystem or raw block device.
     pub volume_mode: VolumeMode,
     /// Where the data is; absent only in an object the apiserver would refuse.
@@ -92,9 +102,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match key.as_str() {
                         "accessModes" => spec.access_modes = map.next_value::<KnownModes>()?.0,
+                        "capacity" => spec.capacity = present(&mut map)?,
                         "claimRef" => spec.claim_ref = map.next_value()?,
                         "mountOptions" => spec.mount_options = present(&mut map)?,
+                        "nodeAffinity" => {
+                            let affinity: NodeAffinity = present(&mut map)?;
+                            spec.requires_node = affinity.required.is_some();
+                        }
                         "storageClassName" => spec.storage_class_name = map.next_value()?,
+                        "volumeAttributesClassName" => {
+                            spec.volume_attributes_class_name = map.next_value()?;
+                        }
                         "volumeMode" => spec.volume_mode = map.next_value::<KnownMode>()?.0,
                         "nfs" => {
                             let source: Option<_> = map.next_value()?;
@@ -126,6 +144,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for PersistentVolumeSpec<'a> {
         #[derive(Deserialize)]
         struct KnownMode(#[serde(deserialize_with = "known_mode")] VolumeMode);
 
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct NodeAffinity {
+            required: Option<de::IgnoredAny>,
+        }
+
         fn present<'de, A: de::MapAccess<'de>, T: Deserialize<'de> + Default>(
             map: &mut A,
         ) -> Result<T, A::Error> {
@@ -142,21 +166,63 @@ impl Reduce for PersistentVolumeSpec<'_> {
     fn into_stored(self, strings: &mut Strings) -> PersistentVolumeSpec<'static> {
         let Self {
             access_modes,
+            capacity,
             claim_ref,
             mount_options,
+            requires_node,
             storage_class_name,
+            volume_attributes_class_name,
             volume_mode,
             source,
         } = self;
         PersistentVolumeSpec {
             access_modes,
+            capacity,
             claim_ref: claim_ref.into_stored(strings),
             mount_options: mount_options.into_stored(strings),
+            requires_node,
             storage_class_name: storage_class_name.into_stored(strings),
+            volume_attributes_class_name: volume_attributes_class_name.into_stored(strings),
             volume_mode,
             source: source.into_stored(strings),
         }
     }
+}
+
+/// `status` of a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PersistentVolumeStatus {
+    /// Where in its life it is.
+    #[serde(deserialize_with = "known_phase")]
+    pub phase: VolumePhase,
+}
+
+/// `status.phase` of a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum VolumePhase {
+    /// Nobody has looked at it yet; what the apiserver makes of an absent field.
+    #[default]
+    Pending,
+    /// It can be bound.
+    Available,
+    /// It is bound.
+    Bound,
+    /// Its claim is gone, and the data is still there.
+    Released,
+    /// It could not be recycled or deleted.
+    Failed,
+    /// One that is newer than the engine.
+    #[serde(skip)]
+    Unknown,
+}
+
+fn known_phase<'de, D: de::Deserializer<'de>>(deserializer: D) -> Result<VolumePhase, D::Error> {
+    let phase: Text<'de> = nullable(deserializer)?;
+    Ok(match phase.as_str() {
+        "" => VolumePhase::default(),
+        phase => known(phase).unwrap_or(VolumePhase::Unknown),
+    })
 }
 
 /// `spec.claimRef` of a volume.
@@ -288,5 +354,41 @@ impl Reduce for FlexSource<'_> {
     fn into_stored(self, strings: &mut Strings) -> FlexSource<'static> {
         let Self { driver, read_only } = self;
         FlexSource { driver: driver.into_stored(strings), read_only }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_keeps_a_volume_from_being_read() {
+        for (json, capacity, phase, requires_node) in [
+            ("{}", None, VolumePhase::Pending, false),
+            (
+                r#"{"spec": {"capacity": {"storage": "1Gi"}, "nodeAffinity": {"required": {}}}, "status": {"phase": "Bound"}}"#,
+                Some("1Gi"),
+                VolumePhase::Bound,
+                true,
+            ),
+            (
+                r#"{"spec": {"capacity": {"storage": "x"}, "nodeAffinity": {"required": null}}, "status": {"phase": "Lent"}}"#,
+                None,
+                VolumePhase::Unknown,
+                false,
+            ),
+            (
+                r#"{"spec": {"capacity": null, "nodeAffinity": null}, "status": {"phase": ""}}"#,
+                None,
+                VolumePhase::Pending,
+                false,
+            ),
+        ] {
+            let volume: PersistentVolume<'_> = serde_json::from_str(json).unwrap();
+            let PersistentVolumeSpec { capacity: held, requires_node: required, .. } = volume.spec;
+            let capacity = capacity.map(|text| text.parse().unwrap());
+            assert_eq!((held.storage, required), (capacity, requires_node), "{json}");
+            assert_eq!(volume.status.phase, phase, "{json}");
+        }
     }
 }

@@ -1,23 +1,51 @@
-//! From a claim to the volume it is bound or promised to, or to its class.
+//! From a claim to the volume it is or will be bound to, or to its class.
 
 use std::sync::Arc;
 
 use super::{Resolver, Storage, storage};
 use crate::{
     backing::{Hop, Kind, Unknown},
+    binding::{self, Candidates, Wanted},
     catalogue::Probe,
-    facts::{self, Claim, ClassReference, PersistentVolume, StorageClass, VolumeMode},
+    facts::{self, BindingMode, Claim, ClassReference, PersistentVolume, StorageClass, VolumeMode},
 };
+
+/// Which claims are to be bound.
+#[derive(Clone, Copy)]
+pub(super) enum Claims<'n> {
+    /// The one of that name.
+    Named(&'n str),
+    /// So many of a template, none of which is there yet.
+    ToCome(u64),
+}
+
+/// Claims that look for volumes.
+#[derive(Clone, Copy)]
+struct Seeking<'s> {
+    namespace: &'s str,
+    claims: Claims<'s>,
+    /// What each of them asks for.
+    claim: &'s Claim<'s>,
+}
+
+/// One way a claim may go, and where it ends.
+type End = (Vec<Hop>, Storage);
+
+fn end(unknown: Unknown) -> End {
+    (Vec::new(), unknown.into())
+}
 
 impl Resolver<'_> {
     /// The classes of the cluster that would put this claim on storage that
-    /// `passes`, by name.
+    /// `passes`, by name, whatever volumes of theirs are still to be had.
     #[must_use]
     pub fn classes_for(&self, claim: &Claim<'_>, passes: impl Fn(Kind) -> bool) -> Vec<String> {
         let Ok(classes) = self.classes() else { return Vec::new() };
-        let fits = classes
-            .iter()
-            .filter(|class| passes(self.class(class, claim, &mut Vec::new()).backing.kind()));
+        let fits = classes.iter().filter(|class| {
+            let seeking = Seeking { namespace: "", claims: Claims::ToCome(u64::MAX), claim };
+            let ends = self.ends_in_class(seeking, class, false);
+            ends.iter().all(|(_, storage)| passes(storage.backing.kind()))
+        });
         fits.map(|class| class.metadata.name.to_string()).collect()
     }
 
@@ -36,18 +64,16 @@ impl Resolver<'_> {
     ) -> Storage {
         let claim = self.cluster.claim(namespace, name);
         match self.found(facts::Kind::Claim, namespace, name, claim) {
-            Ok(Some(claim)) => self.claim(namespace, Some(name), &claim, hops),
+            Ok(Some(claim)) => self.claim(namespace, Claims::Named(name), &claim, hops),
             Ok(None) => Unknown::NoSuchClaim(name.into()).into(),
             Err(unknown) => unknown.into(),
         }
     }
 
-    /// `name` is absent for a template: no volume can be promised to a claim
-    /// that has no name yet.
     pub(super) fn claim(
         &self,
         namespace: &str,
-        name: Option<&str>,
+        claims: Claims<'_>,
         claim: &Claim<'_>,
         hops: &mut Vec<Hop>,
     ) -> Storage {
@@ -60,84 +86,133 @@ impl Resolver<'_> {
                 Err(unknown) => unknown.into(),
             };
         }
-        match name.map_or(Ok(Vec::new()), |name| self.promised_volumes(namespace, name, claim)) {
-            Ok(volumes) => {
-                self.worst_of(&volumes, hops).unwrap_or_else(|| self.claim_by_class(claim, hops))
-            }
-            Err(unknown) => unknown.into(),
-        }
-    }
-
-    /// The volumes whose claimRef names the claim: one of them is bound whatever
-    /// class it or the claim names (`FindMatchingVolume` in `pv_helpers.go`).
-    fn promised_volumes(
-        &self,
-        namespace: &str,
-        name: &str,
-        claim: &Claim<'_>,
-    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, Unknown> {
-        let volumes = self.cluster.volumes_claimed_by(namespace, name);
-        let mut volumes = self.enumerated(facts::Kind::Volume, volumes)?;
-        let uid = claim.metadata.uid.as_deref();
-        volumes.retain(|volume| {
-            let metadata = &volume.metadata;
-            metadata.deletion_timestamp.is_none() && volume.names_claim(namespace, name, uid)
-        });
-        Ok(volumes)
-    }
-
-    /// Which of several volumes will be bound is not decided; until it is, the
-    /// worst of them counts.
-    fn worst_of(
-        &self,
-        volumes: &[Arc<PersistentVolume<'static>>],
-        hops: &mut Vec<Hop>,
-    ) -> Option<Storage> {
-        let (way, storage) = storage::worst(volumes.iter().map(|volume| {
-            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
-            let storage = self.volume(volume, &mut way);
-            (way, storage)
-        }))?;
-        hops.extend(way);
-        Some(storage)
-    }
-
-    fn claim_by_class(&self, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Storage {
-        // A device handed over raw is no mount, whatever the driver. Of a volume
-        // that exists, its own mode counts: the kubelet mounts by that.
+        // A device handed over raw is no mount, whatever the driver, and only a
+        // volume that is one is bound to a claim that asks for one.
         if claim.spec.volume_mode == VolumeMode::Block {
             return Storage::raw_device();
         }
-        let (class, default) = match claim.class() {
-            ClassReference::Classless => return Unknown::Classless.into(),
-            ClassReference::Default => (self.default_class(), true),
+        let ends = self.ends(Seeking { namespace, claims, claim });
+        let (way, storage) = storage::worst(ends).expect("every claim has an end");
+        hops.extend(way);
+        storage
+    }
+
+    /// Every way the claim may go. Which of them it will be is not decided; until
+    /// it is, the worst counts.
+    fn ends(&self, seeking: Seeking<'_>) -> Vec<End> {
+        const AT_ONCE: BindingMode = BindingMode::Immediate;
+        match seeking.claim.class() {
+            ClassReference::Classless => {
+                self.ends_by_name(seeking, "", AT_ONCE, || end(Unknown::Classless))
+            }
             ClassReference::Named(name) => {
-                let found = self.found(facts::Kind::Class, "", name, self.cluster.class(name));
-                if let Ok(None) = found {
-                    hops.push(Hop::Class { name: name.into(), default: false });
-                    return Unknown::NoSuchClass(name.into()).into();
+                let class = self.found(facts::Kind::Class, "", name, self.cluster.class(name));
+                match class {
+                    Ok(Some(class)) => self.ends_in_class(seeking, &class, false),
+                    Ok(None) => self.ends_by_name(seeking, name, AT_ONCE, || {
+                        let way = vec![Hop::Class { name: name.into(), default: false }];
+                        (way, Unknown::NoSuchClass(name.into()).into())
+                    }),
+                    Err(unknown) => self.ends_by_name(seeking, name, AT_ONCE, || end(unknown)),
                 }
-                (found, false)
             }
-        };
-        match class {
-            Ok(Some(class)) => {
-                hops.push(Hop::Class { name: class.metadata.name.to_string(), default });
-                self.class(&class, claim, hops)
+            ClassReference::Default => {
+                let classes = self.classes();
+                let default = classes
+                    .as_ref()
+                    .map(|classes| binding::default_class(classes.iter().map(|class| &**class)));
+                let mut ends = match default {
+                    Ok(Some(class)) => self.ends_in_class(seeking, class, true),
+                    Ok(None) => {
+                        return self
+                            .ends_by_name(seeking, "", AT_ONCE, || end(Unknown::NoDefaultClass));
+                    }
+                    Err(unknown) => vec![end(unknown.clone())],
+                };
+                // The claims of a template get the default class as they are made.
+                // One that is stored without a class is bound to a volume without
+                // one, or gets the class later (`syncUnboundClaim`).
+                if let Claims::Named(_) = seeking.claims {
+                    ends.extend(self.bound(seeking, "", AT_ONCE).0);
+                }
+                ends
             }
-            Ok(None) => Unknown::NoDefaultClass.into(),
-            Err(unknown) => unknown.into(),
         }
     }
 
-    /// The default class: the newest of those annotated so, ties by name
-    /// (`GetDefaultClass` in `pkg/volume/util/storageclass.go`).
-    fn default_class(&self) -> Result<Option<Arc<StorageClass<'static>>>, Unknown> {
-        let classes = self.classes()?;
-        Ok(classes.into_iter().filter(|class| class.is_default()).min_by(|a, b| {
-            let newest = b.metadata.creation_timestamp.cmp(&a.metadata.creation_timestamp);
-            newest.then_with(|| a.metadata.name.cmp(&b.metadata.name))
-        }))
+    fn ends_in_class(
+        &self,
+        seeking: Seeking<'_>,
+        class: &StorageClass<'_>,
+        default: bool,
+    ) -> Vec<End> {
+        let name = &*class.metadata.name;
+        self.ends_by_name(seeking, name, class.volume_binding_mode, || {
+            let mut way = vec![Hop::Class { name: name.into(), default }];
+            let storage = self.class(class, seeking.claim, &mut way);
+            (way, storage)
+        })
+    }
+
+    /// By the volumes of that class string, and `otherwise` where it is not
+    /// certain that one is bound.
+    fn ends_by_name(
+        &self,
+        seeking: Seeking<'_>,
+        class: &str,
+        binding_mode: BindingMode,
+        otherwise: impl FnOnce() -> End,
+    ) -> Vec<End> {
+        let (mut ends, certain) = self.bound(seeking, class, binding_mode);
+        if !certain {
+            ends.push(otherwise());
+        }
+        ends
+    }
+
+    /// The volumes that may be bound, and whether one is for certain.
+    fn bound(
+        &self,
+        seeking: Seeking<'_>,
+        class: &str,
+        binding_mode: BindingMode,
+    ) -> (Vec<End>, bool) {
+        let Seeking { namespace, claims, claim } = seeking;
+        let (name, n) = match claims {
+            Claims::Named(name) => (Some(name), 1),
+            Claims::ToCome(n) => (None, n),
+        };
+        let volumes = match self.volumes_in_reach(namespace, name, class) {
+            Ok(volumes) => volumes,
+            Err(unknown) => return (vec![end(unknown)], false),
+        };
+        let delay_binding = binding_mode == BindingMode::WaitForFirstConsumer;
+        let wanted = Wanted { claim, namespace, name, class, delay_binding };
+        let Candidates { volumes, certain } =
+            binding::takes(&wanted, n, volumes.iter().map(|volume| &**volume));
+        let ends = volumes.into_iter().map(|volume| {
+            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
+            let storage = self.volume(volume, &mut way);
+            (way, storage)
+        });
+        (ends.collect(), certain)
+    }
+
+    /// Those promised to the claim, of whatever class, and those of its class
+    /// that are promised to none.
+    fn volumes_in_reach(
+        &self,
+        namespace: &str,
+        name: Option<&str>,
+        class: &str,
+    ) -> Result<Vec<Arc<PersistentVolume<'static>>>, Unknown> {
+        let mut volumes =
+            self.enumerated(facts::Kind::Volume, self.cluster.unclaimed_volumes(class))?;
+        if let Some(name) = name {
+            let promised = self.cluster.volumes_claimed_by(namespace, name);
+            volumes.extend(self.enumerated(facts::Kind::Volume, promised)?);
+        }
+        Ok(volumes)
     }
 
     fn class(&self, class: &StorageClass<'_>, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Storage {

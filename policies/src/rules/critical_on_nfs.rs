@@ -136,6 +136,8 @@ fn is_binding(case: &Case<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod binding;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod updates;
