@@ -3,12 +3,13 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
+	"strings"
 	_ "unsafe" // for go:linkname
 
 	v1 "k8s.io/api/core/v1"
@@ -26,16 +27,18 @@ import (
 	"k8s.io/kubernetes/pkg/volume/util"
 )
 
-// question is one line of input: a cluster, and a claim nobody has bound yet.
+// question is one line of input: a cluster, and claims nobody has bound yet.
 type question struct {
-	Claim   *v1.PersistentVolumeClaim `json:"claim"`
-	Volumes []*v1.PersistentVolume    `json:"volumes"`
-	Classes []*storage.StorageClass   `json:"classes"`
-	// Nodes are the labels of each node a pod of the claim could run on.
+	Claim *v1.PersistentVolumeClaim `json:"claim"`
+	// Claims is how many claims like it there are, bound one after the other.
+	Claims  int                     `json:"claims"`
+	Volumes []*v1.PersistentVolume  `json:"volumes"`
+	Classes []*storage.StorageClass `json:"classes"`
+	// Nodes are the labels of each node a pod of the claims could run on.
 	Nodes []labels.Set `json:"nodes"`
 }
 
-// answer is one line of output. Sets are sorted, and null when empty.
+// answer is one line of output.
 type answer struct {
 	// DefaultClass is null in a cluster without one.
 	DefaultClass *string `json:"defaultClass"`
@@ -45,31 +48,27 @@ type answer struct {
 	// that follows is about that claim.
 	Class        string `json:"class"`
 	DelayBinding bool   `json:"delayBinding"`
-	// Controller is every volume the PV controller could bind to the claim,
-	// depending on the order its caches happen to have.
-	Controller []string `json:"controller"`
-	// Scheduler is the same of the scheduler, over all nodes.
-	Scheduler []string `json:"scheduler"`
-	// Passes is whether some node leaves the scheduler without a volume.
-	Passes bool `json:"passes"`
+	// Controller is what the PV controller can bind.
+	Controller *outcome `json:"controller"`
+	// Scheduler is what the scheduler can, if it is asked at all.
+	Scheduler *outcome `json:"scheduler"`
 }
 
-// consult answers every case of in, one line each.
+// consult answers every question of in, one line each and at once.
 func consult(in io.Reader, out io.Writer) error {
-	reader, writer := json.NewDecoder(in), bufio.NewWriter(out)
-	replies := json.NewEncoder(writer)
+	questions, answers := json.NewDecoder(in), json.NewEncoder(out)
 	for line := 1; ; line++ {
 		var asked question
-		if err := reader.Decode(&asked); errors.Is(err, io.EOF) {
-			return writer.Flush()
+		if err := questions.Decode(&asked); errors.Is(err, io.EOF) {
+			return nil
 		} else if err != nil {
-			return fmt.Errorf("reading case %d: %w", line, err)
+			return fmt.Errorf("reading question %d: %w", line, err)
 		}
-		replied, err := asked.answer()
+		answered, err := asked.answer()
 		if err != nil {
-			return fmt.Errorf("answering case %d: %w", line, err)
+			return fmt.Errorf("answering question %d: %w", line, err)
 		}
-		if err := replies.Encode(replied); err != nil {
+		if err := answers.Encode(answered); err != nil {
 			return err
 		}
 	}
@@ -93,75 +92,112 @@ func (q *question) answer() (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	replied := &answer{ClassAsWritten: volume.GetPersistentVolumeClaimClass(q.Claim)}
+	answered := &answer{ClassAsWritten: volume.GetPersistentVolumeClaimClass(q.Claim)}
 	if class != nil {
-		replied.DefaultClass = &class.Name
+		answered.DefaultClass = &class.Name
 		// As the admission plugin DefaultStorageClass does.
 		if !volume.PersistentVolumeClaimHasClass(q.Claim) {
 			q.Claim.Spec.StorageClassName = &class.Name
 		}
 	}
-	replied.Class = volume.GetPersistentVolumeClaimClass(q.Claim)
-	if replied.DelayBinding, err = volume.IsDelayBindingMode(q.Claim, classes); err != nil {
+	answered.Class = volume.GetPersistentVolumeClaimClass(q.Claim)
+	if answered.DelayBinding, err = volume.IsDelayBindingMode(q.Claim, classes); err != nil {
 		return nil, err
 	}
-	if replied.Controller, err = q.controller(replied.DelayBinding); err != nil {
+	if answered.Controller, err = q.controller(answered.DelayBinding); err != nil {
 		return nil, err
 	}
-	if replied.Scheduler, replied.Passes, err = q.scheduler(replied.Class); err != nil {
-		return nil, err
+	if answered.DelayBinding {
+		answered.Scheduler, err = q.scheduler(answered.Class)
 	}
-	return replied, nil
+	return answered, err
 }
 
-// controller asks the PV controller once for each volume, with that volume
-// first in its cache and its group of access modes first in the index. The
-// controller only ever falls back on order between equals, so no other order
-// has an answer of its own: every volume that can win does so when it is first.
-func (q *question) controller(delayBinding bool) ([]string, error) {
-	found := set{}
-	for first := range q.Volumes {
-		index := &persistentVolumeOrderedIndex{store: &volumeStore{volumes: startingAt(q.Volumes, first)}}
-		best, err := findBestMatchForClaim(index, q.Claim, delayBinding)
-		if err != nil {
-			return nil, err
-		}
-		found.add(best)
+func (q *question) controller(delayBinding bool) (*outcome, error) {
+	choose := func(volumes []*v1.PersistentVolume) (*v1.PersistentVolume, error) {
+		index := &persistentVolumeOrderedIndex{store: &volumeStore{volumes: volumes}}
+		return findBestMatchForClaim(index, q.Claim, delayBinding)
 	}
-	return found.sorted(), nil
+	return outcomeOf(q.Volumes, q.Claims, choose)
 }
 
-// scheduler asks what findMatchingVolumes of the scheduler's volume binder
-// asks, for each node and each volume first.
-func (q *question) scheduler(class string) (found []string, passes bool, err error) {
-	var ofClass []*v1.PersistentVolume
+// scheduler asks what the scheduler's volumeBinder asks in findMatchingVolumes,
+// which nothing exported leads to.
+func (q *question) scheduler(class string) (*outcome, error) {
+	if volume.IsDelayBindingProvisioning(q.Claim) {
+		return &outcome{Volumes: []string{}}, nil // FindPodVolumes leaves it to a provisioner
+	}
+	var ofClass []*v1.PersistentVolume // as ListPVs of its PVAssumeCache
 	for _, candidate := range q.Volumes {
-		// As the index of the scheduler's PVAssumeCache does.
 		if volume.GetPersistentVolumeClass(candidate) == class {
 			ofClass = append(ofClass, candidate)
 		}
 	}
-	names := set{}
+	attributesClass := utilfeature.DefaultFeatureGate.Enabled(features.VolumeAttributesClass)
+	var onNodes []choice
 	for _, nodeLabels := range q.Nodes {
 		node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: nodeLabels}}
-		if len(ofClass) == 0 {
-			passes = true
-		}
-		for first := range ofClass {
-			best, err := volume.FindMatchingVolume(q.Claim, startingAt(ofClass, first), node,
-				map[string]*v1.PersistentVolume{}, true, attributesClassEnabled())
-			if err != nil {
-				return nil, false, err
-			}
-			names.add(best)
-			passes = passes || best == nil
-		}
+		onNodes = append(onNodes, func(volumes []*v1.PersistentVolume) (*v1.PersistentVolume, error) {
+			return volume.FindMatchingVolume(q.Claim, volumes, node, nil, true, attributesClass)
+		})
 	}
-	return names.sorted(), passes, nil
+	return outcomeOf(ofClass, q.Claims, onNodes...)
 }
 
-func attributesClassEnabled() bool {
-	return utilfeature.DefaultFeatureGate.Enabled(features.VolumeAttributesClass)
+// choice is upstream's choice among volumes in the order its caches have them.
+type choice func(volumes []*v1.PersistentVolume) (*v1.PersistentVolume, error)
+
+// outcome is all that can come of binding the claims.
+type outcome struct {
+	// Volumes is every volume that can be bound, sorted.
+	Volumes []string `json:"volumes"`
+	// Certain is whether no claim ever goes without.
+	Certain bool `json:"certain"`
+}
+
+// outcomeOf follows every course the binding can take: each claim by any of
+// the choices, each with any volume first in the cache, and so its group of
+// access modes first in the index. The order of a cache decides between equals
+// only, so every volume that can be chosen is chosen when it comes first.
+func outcomeOf(volumes []*v1.PersistentVolume, claims int, choices ...choice) (*outcome, error) {
+	bound, certain := map[string]bool{}, true
+	courses := map[string][]*v1.PersistentVolume{"": volumes}
+	for range claims {
+		next := map[string][]*v1.PersistentVolume{}
+		for _, left := range courses {
+			for first := range max(1, len(left)) {
+				ordered := slices.Concat(left[first:], left[:first])
+				for _, choose := range choices {
+					chosen, err := choose(ordered)
+					if err != nil {
+						return nil, err
+					}
+					if chosen == nil {
+						certain = false
+					} else {
+						bound[chosen.Name] = true
+					}
+					addCourse(next, left, chosen)
+				}
+			}
+		}
+		courses = next
+	}
+	names := slices.Sorted(maps.Keys(bound))
+	return &outcome{Volumes: append([]string{}, names...), Certain: certain}, nil
+}
+
+// addCourse adds what is left of volumes without the chosen one, once.
+func addCourse(courses map[string][]*v1.PersistentVolume, volumes []*v1.PersistentVolume, chosen *v1.PersistentVolume) {
+	var left []*v1.PersistentVolume
+	var names []string
+	for _, volume := range volumes {
+		if volume != chosen {
+			left = append(left, volume)
+			names = append(names, volume.Name)
+		}
+	}
+	courses[strings.Join(names, "/")] = left
 }
 
 // persistentVolumeOrderedIndex has the layout of upstream's type of that name.
@@ -206,26 +242,4 @@ func (s *volumeStore) Index(_ string, like any) ([]any, error) {
 		}
 	}
 	return group, nil
-}
-
-// startingAt rotates volumes so that the one at first comes first.
-func startingAt(volumes []*v1.PersistentVolume, first int) []*v1.PersistentVolume {
-	return append(append([]*v1.PersistentVolume{}, volumes[first:]...), volumes[:first]...)
-}
-
-type set map[string]bool
-
-func (s set) add(volume *v1.PersistentVolume) {
-	if volume != nil {
-		s[volume.Name] = true
-	}
-}
-
-func (s set) sorted() []string {
-	names := []string{}
-	for name := range s {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
 }
