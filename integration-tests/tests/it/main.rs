@@ -9,5 +9,6 @@ mod faults;
 mod fs_group;
 mod http;
 mod manifests;
+mod oracle;
 mod outage;
 mod shutdown;
