@@ -18,7 +18,7 @@ use nfs_guard_policies::{
 
 use self::{question::Question, upstream::Upstream};
 
-const CLUSTERS: u64 = 20_000;
+const CLUSTERS: u64 = 10_000;
 
 /// What is held against each other.
 #[derive(Debug)]
@@ -45,25 +45,27 @@ fn chooses_the_volumes_that_kubernetes_chooses() {
     let seed = from_environment("ORACLE_SEED", 1);
     let mut upstream = Upstream::start();
     let mut seen = Seen::default();
-    for n in 0..clusters {
-        let question = generate::question(seed.wrapping_add(n));
-        let theirs = upstream.answer(&question);
-        if difference(&question, &theirs).is_some() {
-            let smallest =
-                question.shrunk(|smaller| difference(smaller, &upstream.answer(smaller)).is_some());
-            let difference = difference(&smallest, &upstream.answer(&smallest));
-            panic!(
-                "cluster {n} of seed {seed}: {}\n{:#}",
-                difference.unwrap_or_default(),
-                smallest.to_json()
-            );
+    let mut left = (0..clusters).map(|n| generate::question(seed.wrapping_add(n))).peekable();
+    while left.peek().is_some() {
+        let questions: Vec<_> = left.by_ref().take(500).collect();
+        for (question, theirs) in questions.iter().zip(upstream.answers(&questions)) {
+            if let Some(difference) = difference(question, &theirs) {
+                let (smallest, difference) = shrunk(question.clone(), difference, &mut upstream);
+                panic!("seed {seed}: {difference}\n{:#}", smallest.to_json());
+            }
+            seen.count(question, &theirs);
         }
-        seen.count(&question, &theirs);
     }
     // Not by `eprintln!`, which the test runner keeps to itself.
-    writeln!(stderr(), "oracle: {clusters} clusters (seed {seed}), 0 differences; {seen:?}")
-        .unwrap();
-    seen.expect_all_of(clusters);
+    writeln!(
+        stderr(),
+        "oracle: {clusters} clusters, 0 differences (seed {seed}; a volume to be had in {}, several in {})",
+        seen.some_volume, seen.several_volumes,
+    )
+    .unwrap();
+    if clusters >= CLUSTERS {
+        seen.expect_all_of(clusters);
+    }
 }
 
 fn from_environment(variable: &str, default: u64) -> u64 {
@@ -72,6 +74,22 @@ fn from_environment(variable: &str, default: u64) -> u64 {
             value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}"))
         }
         Err(_) => default,
+    }
+}
+
+/// The smallest question whose answers still differ, and how they do, by taking
+/// away one thing after the other.
+fn shrunk(mut question: Question, mut how: String, upstream: &mut Upstream) -> (Question, String) {
+    loop {
+        let smaller = question.smaller();
+        let answers = upstream.answers(&smaller);
+        let mut smaller = smaller.into_iter().zip(answers);
+        let Some(failing) = smaller.find_map(|(question, theirs)| {
+            difference(&question, &theirs).map(|difference| (question, difference))
+        }) else {
+            return (question, how);
+        };
+        (question, how) = failing;
     }
 }
 
@@ -148,7 +166,7 @@ fn our_answer(question: &Question) -> Answer {
 
 /// How often what matters came up: a generator that stopped making it would
 /// otherwise go unnoticed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Seen {
     default_class: u64,
     delayed: u64,

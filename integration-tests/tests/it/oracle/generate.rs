@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Question;
 
 const LEGACY_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-const NAMES: [&str; 4] = ["archive", "fast", "nfs", "standard"];
+const CLASSES: [&str; 4] = ["archive", "fast", "nfs", "standard"];
 const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 /// All of them valid, many of them equal.
 const SIZES: [&str; 24] = [
@@ -43,9 +43,9 @@ pub(super) fn question(seed: u64) -> Question {
     let palette = Palette::draw(&mut rng);
     let volumes = rng.usize(..=8);
     let volumes = (0..volumes).map(|n| palette.volume(&mut rng, n)).collect();
-    let mut names = NAMES;
+    let mut names = CLASSES;
     rng.shuffle(&mut names);
-    let classes = rng.usize(..=names.len());
+    let classes = rng.usize(..=6).min(names.len());
     let classes = names[..classes].iter().map(|name| class(&mut rng, name)).collect();
     let (claim, claims) = palette.claim(&mut rng);
     let mut nodes = vec![json!({})];
@@ -79,20 +79,29 @@ enum Affinity {
 impl Palette {
     fn draw(rng: &mut Rng) -> Self {
         Self {
-            class_names: several(rng, 2, |rng| {
-                one_of(rng, &["archive", "fast", "nfs", "standard", "", "of-no-object"])
+            class_names: several(rng, 2, |rng| match rng.u8(..6) {
+                0 => "",
+                1 => "of-no-object",
+                _ => one_of(rng, &CLASSES),
             }),
-            sizes: several(rng, 4, size),
-            access_modes: several(rng, 4, access_modes),
-            volume_modes: several(rng, 2, |rng| {
-                one_of(
-                    rng,
-                    &[json!(null), json!("Filesystem"), json!("Filesystem"), json!("Block")],
-                )
-            }),
-            attributes_classes: several(rng, 2, |rng| {
-                one_of(rng, &[json!(null), json!(null), json!(""), json!("gold"), json!("silver")])
-            }),
+            sizes: several(rng, 3, size),
+            access_modes: several(rng, 3, access_modes),
+            volume_modes: one_of(
+                rng,
+                &[
+                    vec![json!(null), json!("Filesystem")],
+                    vec![json!("Block")],
+                    vec![json!(null), json!("Filesystem"), json!("Block")],
+                ],
+            ),
+            attributes_classes: one_of(
+                rng,
+                &[
+                    vec![json!(null), json!("")],
+                    vec![json!("gold")],
+                    vec![json!(null), json!("gold"), json!("silver")],
+                ],
+            ),
             affinity: one_of(
                 rng,
                 &[Affinity::None, Affinity::OwnNode, Affinity::OwnNode, Affinity::Zone],
@@ -123,6 +132,9 @@ impl Palette {
         }
         let spec = &mut claim["spec"];
         spec["accessModes"] = one_of(rng, &self.access_modes);
+        if let Some(modes) = spec["accessModes"].as_array_mut().filter(|_| one_in(rng, 2)) {
+            modes.truncate(1);
+        }
         if !one_in(rng, 16) {
             spec["resources"] = json!({"requests": {"storage": one_of(rng, &self.sizes)}});
         }
@@ -131,7 +143,7 @@ impl Palette {
         } else if one_in(rng, 4) {
             spec["storageClassName"] = Value::Null;
         }
-        if one_in(rng, 3) {
+        if one_in(rng, 4) {
             spec["selector"] = selector(rng);
         }
         self.add_modes(rng, spec);
@@ -174,20 +186,10 @@ impl Palette {
             spec["nodeAffinity"] = affinity;
         }
         if !one_in(rng, 16) {
-            let phase = one_of(
-                rng,
-                &[
-                    "Available",
-                    "Available",
-                    "Available",
-                    "Available",
-                    "Pending",
-                    "Bound",
-                    "Released",
-                    "Failed",
-                    "",
-                ],
-            );
+            let phase = match rng.u8(..4) {
+                0 => one_of(rng, &["Pending", "Bound", "Released", "Failed", ""]),
+                _ => "Available",
+            };
             volume["status"] = json!({"phase": phase});
         }
         volume

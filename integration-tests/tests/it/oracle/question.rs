@@ -29,16 +29,8 @@ impl Question {
         })
     }
 
-    /// The smallest question that still `fails`, by taking away one thing after
-    /// the other.
-    pub(super) fn shrunk(mut self, mut fails: impl FnMut(&Self) -> bool) -> Self {
-        while let Some(smaller) = self.smaller().into_iter().find(&mut fails) {
-            self = smaller;
-        }
-        self
-    }
-
-    fn smaller(&self) -> Vec<Self> {
+    /// The same with one thing less, in every way.
+    pub(super) fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
         let mut with = |change: &mut dyn FnMut(&mut Self)| {
             let mut smaller = self.clone();

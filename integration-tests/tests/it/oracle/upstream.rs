@@ -1,8 +1,9 @@
 //! Upstream's functions, in a process of their own.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, BufWriter, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
 };
 
 use nfs_guard_integration_tests::binaries::Binaries;
@@ -13,8 +14,8 @@ use super::{Answer, Outcome, Question};
 /// The process; it ends with its standard input.
 pub(super) struct Upstream {
     process: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Upstream {
@@ -22,59 +23,76 @@ impl Upstream {
         let oracle = Binaries::locate().unwrap().oracle;
         let mut process =
             Command::new(oracle).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let questions = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().unwrap());
-        Self { process, questions, answers }
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Self { process, input, output }
     }
 
-    /// Panics if upstream refuses the question: then it is not a cluster that
-    /// can be, and the process has said why.
-    pub(super) fn answer(&mut self, question: &Question) -> Answer {
-        let mut question = question.clone();
-        question.volumes.iter_mut().for_each(make_available);
-        let question = question.to_json();
-        writeln!(self.questions.as_ref().unwrap(), "{question}").unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{line:?} is no answer ({error}) to {question}"));
-        let text = |key: &str| answer[key].as_str().map(str::to_owned);
-        let controller = outcome(&answer["controller"]);
-        Answer {
-            default_class: text("defaultClass"),
-            class_as_written: text("classAsWritten").unwrap(),
-            class: text("class").unwrap(),
-            delay_binding: answer["delayBinding"].as_bool().unwrap(),
-            // The controller looks at every claim at once, so that what it
-            // binds never comes to the scheduler.
-            outcome: match &answer["scheduler"] {
-                Value::Null => controller,
-                scheduler if controller.volumes.is_empty() => outcome(scheduler),
-                _ => controller,
-            },
-        }
+    /// The answers to all questions, in their order. Panics if upstream refuses
+    /// one: then it is of no cluster that can be, and the process has said why.
+    pub(super) fn answers(&mut self, questions: &[Question]) -> Vec<Answer> {
+        let Self { process: _, input, output } = self;
+        let mut input = BufWriter::new(input.as_ref().unwrap());
+        // Both pipes are full before all is written, unless somebody reads.
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for question in questions {
+                    writeln!(input, "{}", as_upstream_is_asked(question)).unwrap();
+                }
+                input.flush().unwrap();
+            });
+            let mut answer = |question: &Question| {
+                let mut line = String::new();
+                output.read_line(&mut line).unwrap();
+                assert!(!line.is_empty(), "no answer to {}", question.to_json());
+                answer(&serde_json::from_str(&line).unwrap())
+            };
+            questions.iter().map(&mut answer).collect()
+        })
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.questions = None;
+        self.input = None;
         self.process.wait().ok();
     }
 }
 
 /// A Pending volume is about to be Available, and the guard judges by that.
-fn make_available(volume: &mut Value) {
-    let phase = volume.pointer("/status/phase").and_then(Value::as_str);
-    if matches!(phase, None | Some("" | "Pending")) {
-        volume["status"]["phase"] = "Available".into();
+fn as_upstream_is_asked(question: &Question) -> Value {
+    let mut question = question.to_json();
+    for volume in question["volumes"].as_array_mut().unwrap() {
+        let phase = volume.pointer("/status/phase").and_then(Value::as_str);
+        if matches!(phase, None | Some("" | "Pending")) {
+            volume["status"]["phase"] = "Available".into();
+        }
+    }
+    question
+}
+
+fn answer(answer: &Value) -> Answer {
+    let controller = outcome(&answer["controller"]);
+    Answer {
+        default_class: answer["defaultClass"].as_str().map(str::to_owned),
+        class_as_written: answer["classAsWritten"].as_str().unwrap().to_owned(),
+        class: answer["class"].as_str().unwrap().to_owned(),
+        delay_binding: answer["delayBinding"].as_bool().unwrap(),
+        // The controller looks at every claim as soon as it is there: what it
+        // binds is not left to the scheduler.
+        outcome: match &answer["scheduler"] {
+            scheduler if scheduler.is_object() && controller.volumes.is_empty() => {
+                outcome(scheduler)
+            }
+            _ => controller,
+        },
     }
 }
 
-fn outcome(value: &Value) -> Outcome {
-    let volumes = value["volumes"].as_array().unwrap().iter();
+fn outcome(outcome: &Value) -> Outcome {
+    let volumes = outcome["volumes"].as_array().unwrap().iter();
     Outcome {
         volumes: volumes.map(|name| name.as_str().unwrap().to_owned()).collect(),
-        certain: value["certain"].as_bool().unwrap(),
+        certain: outcome["certain"].as_bool().unwrap(),
     }
 }
