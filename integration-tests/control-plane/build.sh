@@ -13,7 +13,7 @@ command -v go >/dev/null || {
 }
 
 kubernetes=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' go.mod)
-hash=$(cat build.sh main.go go.mod go.sum <(go env GOVERSION GOOS GOARCH) | sha256sum | cut -c1-16)
+hash=$(cat build.sh main.go oracle.go oracle.s go.mod go.sum <(go env GOVERSION GOOS GOARCH) | sha256sum | cut -c1-16)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nfs-guard
 out=$cache/control-plane-$kubernetes-$hash
 
@@ -31,7 +31,7 @@ if [ ! -d "$out" ]; then
     export CGO_ENABLED=0
     echo "control plane: building Kubernetes $kubernetes (about 7 minutes the first time)" >&2
     go build -trimpath -ldflags "$stamp" -o "$work/control-plane" . >&2
-    for name in etcd kube-apiserver kube-controller-manager kube-scheduler kubectl; do
+    for name in etcd kube-apiserver kube-controller-manager kube-scheduler kubectl oracle; do
         ln -s control-plane "$work/$name"
     done
     echo "control plane: building kwok and helm" >&2

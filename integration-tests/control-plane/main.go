@@ -1,8 +1,8 @@
 // One binary that is etcd, kube-apiserver, kube-controller-manager,
-// kube-scheduler or kubectl, by the name it is called with.
+// kube-scheduler, kubectl or the oracle, by the name it is called with.
 //
-// Linking the five together takes one link instead of five; each entry point
-// below is the upstream command, unchanged.
+// Linking them together takes one link instead of six; each entry point below
+// but the oracle is the upstream command, unchanged.
 package main
 
 import (
@@ -38,8 +38,13 @@ func main() {
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 			util.CheckErr(err)
 		}
+	case "oracle":
+		if err := consult(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "oracle: %v\n", err)
+			os.Exit(1)
+		}
 	default:
-		fmt.Fprintf(os.Stderr, "%s: call it as etcd, kube-apiserver, kube-controller-manager, kube-scheduler or kubectl\n", name)
+		fmt.Fprintf(os.Stderr, "%s: call it as etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl or oracle\n", name)
 		os.Exit(2)
 	}
 }

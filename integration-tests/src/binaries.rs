@@ -26,6 +26,8 @@ pub struct Binaries {
     pub kwok: PathBuf,
     /// Installs the chart.
     pub helm: PathBuf,
+    /// Answers with upstream's own functions, one JSON line for each it is sent.
+    pub oracle: PathBuf,
 }
 
 impl Binaries {
@@ -56,6 +58,7 @@ impl Binaries {
             kubectl: find("kubectl")?,
             kwok: find("kwok")?,
             helm: find("helm")?,
+            oracle: find("oracle")?,
         })
     }
 }

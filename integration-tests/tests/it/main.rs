@@ -14,6 +14,7 @@ mod http;
 mod kinds;
 mod manifests;
 mod mutating;
+mod oracle;
 mod outage;
 mod server;
 mod shutdown;

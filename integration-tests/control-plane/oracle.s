@@ -1,0 +1,1 @@
+// Empty: with it in the package, oracle.go may declare functions that have no body.

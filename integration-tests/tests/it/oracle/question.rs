@@ -1,0 +1,97 @@
+//! What is asked: a cluster, and claims that look for volumes in it.
+
+use serde_json::{Value, json};
+
+/// A claim, and the objects around it, as manifests.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) claim: Value,
+    /// How many claims like it there are; more than one only of a template.
+    pub(super) claims: u64,
+    pub(super) volumes: Vec<Value>,
+    pub(super) classes: Vec<Value>,
+    pub(super) nodes: Vec<Value>,
+    /// Whether a volume that requires a node has one of its own, as local
+    /// volumes do, and there is a node besides that none requires.
+    pub(super) own_nodes: bool,
+}
+
+impl Question {
+    /// As the oracle reads it.
+    pub(super) fn to_json(&self) -> Value {
+        let Self { claim, claims, volumes, classes, nodes, own_nodes: _ } = self;
+        json!({
+            "claim": claim,
+            "claims": claims,
+            "volumes": volumes,
+            "classes": classes,
+            "nodes": nodes,
+        })
+    }
+
+    /// The same with one thing less, in every way.
+    pub(super) fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut with = |change: &mut dyn FnMut(&mut Self)| {
+            let mut smaller = self.clone();
+            change(&mut smaller);
+            all.push(smaller);
+        };
+        for n in 0..self.volumes.len() {
+            with(&mut |question| drop(question.volumes.remove(n)));
+        }
+        for n in 0..self.classes.len() {
+            with(&mut |question| drop(question.classes.remove(n)));
+        }
+        if self.claims > 1 {
+            with(&mut |question| question.claims -= 1);
+        }
+        for claim in without_a_part(&self.claim) {
+            with(&mut |question| question.claim.clone_from(&claim));
+        }
+        for (n, volume) in self.volumes.iter().enumerate() {
+            for volume in without_a_part(volume) {
+                with(&mut |question| question.volumes[n].clone_from(&volume));
+            }
+        }
+        for (n, class) in self.classes.iter().enumerate() {
+            for class in without_a_part(class) {
+                with(&mut |question| question.classes[n].clone_from(&class));
+            }
+        }
+        all
+    }
+}
+
+/// The object less one of its parts, at any depth, in every way that leaves an
+/// object the apiserver could hold.
+fn without_a_part(object: &Value) -> Vec<Value> {
+    const NEEDED: [&str; 5] = ["name", "namespace", "key", "operator", "values"];
+    match object {
+        Value::Object(fields) => {
+            let mut all = Vec::new();
+            for (key, part) in fields.iter().filter(|(key, _)| !NEEDED.contains(&key.as_str())) {
+                let mut less = fields.clone();
+                less.remove(key);
+                all.push(less.into());
+                if key != "nodeAffinity" {
+                    all.extend(without_a_part(part).into_iter().map(|part| {
+                        let mut less = fields.clone();
+                        less.insert(key.clone(), part);
+                        less.into()
+                    }));
+                }
+            }
+            all
+        }
+        Value::Array(items) => {
+            let without = |n| {
+                let mut less = items.clone();
+                less.remove(n);
+                less.into()
+            };
+            (0..items.len()).map(without).collect()
+        }
+        _ => Vec::new(),
+    }
+}
