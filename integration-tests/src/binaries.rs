@@ -105,8 +105,17 @@ fn build_nfs_guard() -> Result<PathBuf> {
         None => bail!("{} names no Cargo profile", folder.display()),
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "-p", "nfs-guard", "--bin", "nfs-guard"])
+    let mut command = Command::new(cargo);
+    // What Cargo tells the program it runs is not for a build: ring's build script
+    // would see other values than in one started by hand, and be run again.
+    for (name, _) in env::vars_os() {
+        let of_a_run = name.to_string_lossy();
+        if of_a_run.starts_with("CARGO_PKG_") || of_a_run.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    let output = command
+        .args(["build", "--locked", "--quiet", "-p", "nfs-guard", "--bin", "nfs-guard"])
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
