@@ -44,8 +44,9 @@ pub struct Candidates<'v> {
 
 /// The volumes the claim may be bound to next, out of these.
 ///
-/// A volume whose phase is Pending counts as Available, and so does one without
-/// a phase, which is in a manifest: it is about to be.
+/// A volume whose phase is Pending, or that has none, as in a manifest, may be
+/// Available when its turn comes, and may not: nothing is certain that rests on
+/// it.
 pub fn candidates<'v>(
     wanted: &Wanted<'_>,
     volumes: impl IntoIterator<Item = &'v PersistentVolume<'static>>,
@@ -107,11 +108,14 @@ fn by_controller(mut volumes: Vec<Fitting<'_>>, n: u64) -> Candidates<'_> {
             break;
         }
         for group in level.chunk_by(|a, b| a.modes == b.modes) {
-            let last = group.get(position(left)).or(group.last()).map(Fitting::preference);
-            let group = group.iter().take_while(|volume| Some(volume.preference()) <= last);
-            taken.extend(group.map(|volume| volume.volume));
+            let mut ready = group.iter().filter(|volume| volume.ready);
+            let last = ready.nth(position(left)).map(Fitting::preference);
+            let within =
+                |volume: &&Fitting<'_>| last.is_none_or(|last| volume.preference() <= last);
+            taken.extend(group.iter().take_while(within).map(|volume| volume.volume));
         }
-        left = left.saturating_sub(level.len() as u64);
+        let ready = level.iter().filter(|volume| volume.ready).count();
+        left = left.saturating_sub(ready as u64);
     }
     Candidates { volumes: taken, certain: left == 0 }
 }
@@ -132,7 +136,7 @@ fn by_scheduler(mut volumes: Vec<Fitting<'_>>, n: u64) -> Candidates<'_> {
             certain,
         };
     }
-    let everywhere = volumes.iter().filter(|volume| !volume.requires_node());
+    let everywhere = volumes.iter().filter(|volume| volume.ready && !volume.requires_node());
     let mut everywhere: Vec<Quantity> = everywhere.map(|volume| volume.size).collect();
     let last = position(n);
     let largest = (last < everywhere.len()).then(|| *everywhere.select_nth_unstable(last).1);
@@ -154,6 +158,8 @@ struct Fitting<'v> {
     volume: &'v PersistentVolume<'static>,
     /// Whether its claimRef names the claim.
     promised: bool,
+    /// Whether it can be bound at once.
+    ready: bool,
     size: Quantity,
     modes: AccessModes,
 }
@@ -189,6 +195,7 @@ impl<'v> Fitting<'v> {
         (fits && (promised || is_free())).then(|| Self {
             volume,
             promised,
+            ready: promised || volume.status.phase == VolumePhase::Available,
             size,
             modes: AccessModes::of(&spec.access_modes),
         })

@@ -55,7 +55,7 @@ pub(super) fn question(seed: u64) -> Question {
         Affinity::Zone => nodes.extend(["a", "b"].map(|zone| json!({"zone": zone}))),
     }
     let own_nodes = palette.affinity != Affinity::Zone;
-    Question { claim, claims, volumes, classes, nodes, own_nodes }
+    Question { claim, claims, volumes, classes, nodes, own_nodes, all_seen: false }
 }
 
 /// What one cluster is made of.

@@ -14,12 +14,18 @@ pub(super) struct Question {
     /// Whether a volume that requires a node has one of its own, as local
     /// volumes do, and there is a node besides that none requires.
     pub(super) own_nodes: bool,
+    /// Whether upstream is asked once every volume has been looked at.
+    pub(super) all_seen: bool,
 }
 
 impl Question {
     /// As the oracle reads it.
     pub(super) fn to_json(&self) -> Value {
-        let Self { claim, claims, volumes, classes, nodes, own_nodes: _ } = self;
+        let Self { claim, claims, volumes, classes, nodes, own_nodes: _, all_seen } = self;
+        let mut volumes = volumes.clone();
+        for volume in volumes.iter_mut().filter(|volume| *all_seen && is_unseen(volume)) {
+            volume["status"]["phase"] = "Available".into();
+        }
         json!({
             "claim": claim,
             "claims": claims,
@@ -27,6 +33,19 @@ impl Question {
             "classes": classes,
             "nodes": nodes,
         })
+    }
+
+    /// Whether what comes of it hangs on when somebody looks at a volume.
+    pub(super) fn is_foreseen_only(&self) -> bool {
+        self.volumes.iter().any(is_unseen)
+    }
+
+    /// As it is, and once every volume has been looked at.
+    pub(super) fn moments(self) -> Vec<Self> {
+        if !self.is_foreseen_only() {
+            return vec![self];
+        }
+        vec![Self { all_seen: true, ..self.clone() }, self]
     }
 
     /// The same with one thing less, in every way.
@@ -61,6 +80,12 @@ impl Question {
         }
         all
     }
+}
+
+/// Whether the controller has yet to look at the volume.
+fn is_unseen(volume: &Value) -> bool {
+    let phase = volume.pointer("/status/phase").and_then(Value::as_str);
+    matches!(phase, None | Some("" | "Pending"))
 }
 
 /// The object less one of its parts, at any depth, in every way that leaves an
