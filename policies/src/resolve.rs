@@ -7,13 +7,21 @@ mod claim;
 mod place;
 mod storage;
 
-use std::{cell::RefCell, collections::HashSet, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use crate::{
     backing::{Hop, Resolved, Unknown},
     catalogue::{Catalogue, Probe},
     cluster::{Cluster, Lookup, Missed, NotSynced},
-    facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload, WorkloadKind},
+    facts::{
+        self, Claim, Namespace, Object, PersistentVolume, PodVolume, PodVolumeSource, Workload,
+        WorkloadKind,
+    },
     in_tree::{self, InTree},
     text::Text,
 };
@@ -28,6 +36,17 @@ pub struct Resolver<'c> {
     cluster: &'c dyn Cluster,
     catalogue: &'c Catalogue,
     missed: RefCell<Missed>,
+    asked: Asked,
+}
+
+/// Answers that many volumes of one subject have in common, and that take a walk
+/// over the cluster's volumes each.
+#[derive(Default)]
+struct Asked {
+    /// The volumes of a class that can still be promised, by its name.
+    unclaimed_volumes: RefCell<HashMap<String, Rc<[Arc<PersistentVolume<'static>>]>>>,
+    /// An NFS volume of a class, by its name.
+    nfs_volumes: RefCell<HashMap<String, Option<String>>>,
 }
 
 /// One volume of a subject.
@@ -48,7 +67,7 @@ pub struct Volume<'s> {
 
 impl<'c> Resolver<'c> {
     pub(crate) fn new(cluster: &'c dyn Cluster, catalogue: &'c Catalogue) -> Self {
-        Self { cluster, catalogue, missed: RefCell::default() }
+        Self { cluster, catalogue, missed: RefCell::default(), asked: Asked::default() }
     }
 
     pub(crate) fn into_missed(self) -> Missed {
