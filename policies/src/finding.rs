@@ -32,7 +32,7 @@ pub enum Wrong {
         /// What it ends up on, and the way there.
         resolved: Resolved,
         /// Classes of this cluster that would pass; absent where no class
-        /// decides.
+        /// decides, and of more findings than are told.
         passing_classes: Option<Vec<String>>,
     },
     /// Every mount of a volume walks over all of its files: fsGroup is set, and

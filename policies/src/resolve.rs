@@ -7,13 +7,21 @@ mod claim;
 mod place;
 mod storage;
 
-use std::{cell::RefCell, collections::HashSet, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use crate::{
     backing::{Hop, Resolved, Unknown},
     catalogue::{Catalogue, Probe},
     cluster::{Cluster, Lookup, Missed, NotSynced},
-    facts::{self, Claim, Namespace, Object, PodVolume, PodVolumeSource, Workload, WorkloadKind},
+    facts::{
+        self, Claim, ClassReference, Namespace, Object, PersistentVolume, PodVolume,
+        PodVolumeSource, Workload, WorkloadKind,
+    },
     in_tree::{self, InTree},
     text::Text,
 };
@@ -28,6 +36,17 @@ pub struct Resolver<'c> {
     cluster: &'c dyn Cluster,
     catalogue: &'c Catalogue,
     missed: RefCell<Missed>,
+    asked: Asked,
+}
+
+/// Answers that many volumes of one subject have in common, and that take a walk
+/// over the cluster's volumes each.
+#[derive(Default)]
+struct Asked {
+    /// The volumes of a class that can still be promised, by its name.
+    unclaimed_volumes: RefCell<HashMap<String, Rc<[Arc<PersistentVolume<'static>>]>>>,
+    /// An NFS volume of a class, by its name.
+    nfs_volumes: RefCell<HashMap<String, Option<String>>>,
 }
 
 /// One volume of a subject.
@@ -48,7 +67,7 @@ pub struct Volume<'s> {
 
 impl<'c> Resolver<'c> {
     pub(crate) fn new(cluster: &'c dyn Cluster, catalogue: &'c Catalogue) -> Self {
-        Self { cluster, catalogue, missed: RefCell::default() }
+        Self { cluster, catalogue, missed: RefCell::default(), asked: Asked::default() }
     }
 
     pub(crate) fn into_missed(self) -> Missed {
@@ -73,9 +92,10 @@ impl<'c> Resolver<'c> {
     }
 
     fn workload<'s>(&self, namespace: &str, workload: &'s Workload<'s>) -> Vec<Volume<'s>> {
+        let rivals = Rivals::of(workload);
         let templates = workload.claim_templates.iter().enumerate();
-        let templates =
-            templates.map(|(at, claim)| self.claim_template(namespace, workload, claim, at));
+        let templates = templates
+            .map(|(at, claim)| self.claim_template(namespace, workload, &rivals, claim, at));
         let inline = workload.template.spec.volumes.iter().enumerate();
         // The controller replaces a pod's volume by the claim template of the
         // same name (`updateStorage` in `stateful_set_utils.go`).
@@ -84,7 +104,7 @@ impl<'c> Resolver<'c> {
         let inline = inline.filter(|(_, volume)| !replaced.contains(&*volume.name));
         let inline = inline.filter_map(|(at, volume)| {
             let place = Place::PodVolume { kind: workload.kind, at };
-            self.pod_volume(namespace, workload, volume, place)
+            self.pod_volume(namespace, workload, &rivals, volume, place)
         });
         templates.chain(inline).collect()
     }
@@ -98,6 +118,7 @@ impl<'c> Resolver<'c> {
         &self,
         namespace: &str,
         set: &Workload<'_>,
+        rivals: &Rivals<'_>,
         template: &'s Claim<'s>,
         at: usize,
     ) -> Volume<'s> {
@@ -107,7 +128,7 @@ impl<'c> Resolver<'c> {
         let prefix = format!("{name}-{}-", set.metadata.name);
         let existing = self.existing_claims(namespace, &prefix, set);
         let bound = existing.iter().filter(|claim| claim.volume_name().is_some()).count();
-        let claims = claims_to_come(set, template, bound);
+        let claims = rivals.to_come(set, template, bound);
         let storage = self.claim(namespace, claims, template, &mut hops);
         let named = |claims: Claims<'_>, name: &str, claim: &Claim<'_>| {
             let mut hops = vec![own.clone(), Hop::Claim(name.into())];
@@ -167,6 +188,7 @@ impl<'c> Resolver<'c> {
         &self,
         namespace: &str,
         workload: &Workload<'_>,
+        rivals: &Rivals<'_>,
         volume: &'s PodVolume<'s>,
         place: Place,
     ) -> Option<Volume<'s>> {
@@ -186,7 +208,7 @@ impl<'c> Resolver<'c> {
             }
             Some(PodVolumeSource::Ephemeral(claim)) => {
                 own_claim = Some(&**claim);
-                let claims = claims_to_come(workload, claim, 0);
+                let claims = rivals.to_come(workload, claim, 0);
                 self.claim(namespace, claims, claim, &mut hops)
             }
             Some(PodVolumeSource::Claim(claim)) => {
@@ -252,31 +274,43 @@ impl<'c> Resolver<'c> {
     }
 }
 
-/// How many claims like this one a workload still has to have bound, where so
-/// many of its pods have theirs. Those that ask for the same class compete for
-/// its volumes, so that they count together.
-fn claims_to_come(workload: &Workload<'_>, claim: &Claim<'_>, bound: usize) -> Claims<'static> {
-    let pods = match workload.kind {
-        WorkloadKind::Pod => 1,
-        // One of no replicas is judged all the same, for when it gets some.
-        WorkloadKind::StatefulSet => {
-            let ordinals = workload.ordinals.end - workload.ordinals.start;
-            ordinals.saturating_sub(bound as u64).max(1)
+/// The claims that each pod of a workload is to get, counted by class.
+struct Rivals<'w>(HashMap<ClassReference<'w>, u64>);
+
+impl<'w> Rivals<'w> {
+    fn of(workload: &'w Workload<'_>) -> Self {
+        let volumes = workload.template.spec.volumes.iter();
+        let ephemeral = volumes.filter_map(|volume| match &volume.source {
+            Some(PodVolumeSource::Ephemeral(claim)) => Some(&**claim),
+            _ => None,
+        });
+        let mut by_class = HashMap::new();
+        for claim in workload.claim_templates.iter().chain(ephemeral) {
+            *by_class.entry(claim.class()).or_default() += 1;
         }
-        // Nobody says how many pods there will be.
-        WorkloadKind::Deployment
-        | WorkloadKind::ReplicaSet
-        | WorkloadKind::ReplicationController
-        | WorkloadKind::DaemonSet
-        | WorkloadKind::Job
-        | WorkloadKind::CronJob => u64::MAX,
-    };
-    let volumes = workload.template.spec.volumes.iter();
-    let ephemeral = volumes.filter_map(|volume| match &volume.source {
-        Some(PodVolumeSource::Ephemeral(claim)) => Some(&**claim),
-        _ => None,
-    });
-    let rivals = workload.claim_templates.iter().chain(ephemeral);
-    let rivals = rivals.filter(|rival| rival.class() == claim.class()).count();
-    Claims::ToCome(pods.saturating_mul(rivals as u64))
+        Self(by_class)
+    }
+
+    /// How many claims like this one a workload still has to have bound, where so
+    /// many of its pods have theirs. Those that ask for the same class compete for
+    /// its volumes, so that they count together.
+    fn to_come(&self, workload: &Workload<'_>, claim: &Claim<'_>, bound: usize) -> Claims<'static> {
+        let pods = match workload.kind {
+            WorkloadKind::Pod => 1,
+            // One of no replicas is judged all the same, for when it gets some.
+            WorkloadKind::StatefulSet => {
+                let ordinals = workload.ordinals.end - workload.ordinals.start;
+                ordinals.saturating_sub(bound as u64).max(1)
+            }
+            // Nobody says how many pods there will be.
+            WorkloadKind::Deployment
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::ReplicationController
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::Job
+            | WorkloadKind::CronJob => u64::MAX,
+        };
+        let Self(by_class) = self;
+        Claims::ToCome(pods.saturating_mul(by_class.get(&claim.class()).copied().unwrap_or(1)))
+    }
 }

@@ -121,7 +121,7 @@ pub struct Storage {
 }
 
 /// Which storage class a claim asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClassReference<'a> {
     /// None named: whatever the cluster's default is.
     Default,

@@ -1,6 +1,6 @@
 //! From a claim to the volume it is or will be bound to, or to its class.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use super::{
     Resolver, Storage,
@@ -184,14 +184,17 @@ impl Resolver<'_> {
             Claims::Named(name) | Claims::ToBeNamed(name) => (Some(name), 1),
             Claims::ToCome(n) => (None, n),
         };
-        let volumes = match self.volumes_in_reach(namespace, name, class) {
+        let reach = self.unclaimed_volumes(class);
+        let reach =
+            reach.and_then(|volumes| Ok((volumes, self.promised_volumes(namespace, name)?)));
+        let (unclaimed, promised) = match reach {
             Ok(volumes) => volumes,
             Err(unknown) => return (vec![end(unknown)], false),
         };
         let delay_binding = binding_mode == BindingMode::WaitForFirstConsumer;
         let wanted = Wanted { claim, namespace, name, class, delay_binding };
         let Candidates { volumes, certain } =
-            binding::takes(&wanted, n, volumes.iter().map(|volume| &**volume));
+            binding::takes(&wanted, n, unclaimed.iter().chain(&promised).map(|volume| &**volume));
         let ends = volumes.into_iter().map(|volume| {
             let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
             let storage = self.volume(volume, &mut way);
@@ -200,21 +203,29 @@ impl Resolver<'_> {
         (ends.collect(), certain)
     }
 
-    /// Those promised to the claim, of whatever class, and those of its class
-    /// that are promised to none.
-    fn volumes_in_reach(
+    /// The volumes of that class string that are promised to no claim.
+    fn unclaimed_volumes(
+        &self,
+        class: &str,
+    ) -> Result<Rc<[Arc<PersistentVolume<'static>>]>, Unknown> {
+        if let Some(known) = self.asked.unclaimed_volumes.borrow().get(class) {
+            return Ok(Rc::clone(known));
+        }
+        let volumes =
+            self.enumerated(facts::Kind::Volume, self.cluster.unclaimed_volumes(class))?;
+        let volumes: Rc<[_]> = volumes.into();
+        self.asked.unclaimed_volumes.borrow_mut().insert(class.to_owned(), Rc::clone(&volumes));
+        Ok(volumes)
+    }
+
+    /// The volumes that are promised to a claim of that name, of whatever class.
+    fn promised_volumes(
         &self,
         namespace: &str,
         name: Option<&str>,
-        class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, Unknown> {
-        let mut volumes =
-            self.enumerated(facts::Kind::Volume, self.cluster.unclaimed_volumes(class))?;
-        if let Some(name) = name {
-            let promised = self.cluster.volumes_claimed_by(namespace, name);
-            volumes.extend(self.enumerated(facts::Kind::Volume, promised)?);
-        }
-        Ok(volumes)
+        let Some(name) = name else { return Ok(Vec::new()) };
+        self.enumerated(facts::Kind::Volume, self.cluster.volumes_claimed_by(namespace, name))
     }
 
     fn class(&self, class: &StorageClass<'_>, claim: &Claim<'_>, hops: &mut Vec<Hop>) -> Storage {
@@ -240,6 +251,9 @@ impl Resolver<'_> {
     /// An NFS volume of that class. Every volume there is is looked at, so it is
     /// only asked about classes of drivers that nobody knows.
     pub(super) fn nfs_volume_of(&self, class: &str) -> Option<String> {
+        if let Some(known) = self.asked.nfs_volumes.borrow().get(class) {
+            return known.clone();
+        }
         let is_nfs = |volume: &PersistentVolume<'_>| {
             let storage = || self.volume(volume, &mut Vec::new());
             volume.class() == class && storage().backing.kind() == Kind::Nfs
@@ -248,7 +262,9 @@ impl Resolver<'_> {
             self.not_synced(facts::Kind::Volume);
             None
         });
-        found.map(|volume| volume.metadata.name.to_string())
+        let found = found.map(|volume| volume.metadata.name.to_string());
+        self.asked.nfs_volumes.borrow_mut().insert(class.to_owned(), found.clone());
+        found
     }
 
     fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, Unknown> {

@@ -4,10 +4,11 @@ use super::{Case, Found, Reads, Rule, Setting};
 use crate::{
     backing::Kind,
     config,
-    facts::{self, Object, WorkloadKind},
+    facts::{self, Claim, Object, WorkloadKind},
     finding::{Leniency, Wrong},
     resolve::Volume,
     subject::{Change, Gate},
+    verdict::MOST_TOLD,
 };
 
 /// Users that finish a binding. Which of them writes depends on the binding
@@ -70,26 +71,29 @@ impl Rule for CriticalOnNfs {
             return Vec::new();
         }
         let leniency = leniency(case);
+        let forbid = &case.policy.settings.critical_on_nfs.forbid;
+        let passes =
+            |kind| kind != Kind::Unknown && !forbid.iter().any(|forbidden| forbidden.covers(kind));
         let volumes = case.resolver.volumes(&case.subject.namespace, case.object);
-        volumes.into_iter().filter_map(|volume| found(case, volume, leniency)).collect()
+        let wrong = volumes.into_iter().filter(|v| !passes(v.resolved.backing.kind()));
+        let found = wrong.enumerate().map(|(at, volume)| {
+            // Every class and its volumes are gone through for it, so that only
+            // those are helped that are told.
+            let classes = |claim| case.resolver.classes_for(claim, passes);
+            let passing_classes = claim_to_change(&volume).filter(|_| at < MOST_TOLD).map(classes);
+            let volume_name = volume.name.to_owned();
+            let field = volume.place.to_string();
+            let resolved = volume.resolved;
+            let wrong = Wrong::Storage { volume: volume_name, resolved, passing_classes };
+            Found { field, wrong, leniency }
+        });
+        found.collect()
     }
 }
 
-fn found(case: &Case<'_>, volume: Volume<'_>, leniency: Option<Leniency>) -> Option<Found> {
-    let forbid = &case.policy.settings.critical_on_nfs.forbid;
-    let passes =
-        |kind| kind != Kind::Unknown && !forbid.iter().any(|forbidden| forbidden.covers(kind));
-    if passes(volume.resolved.backing.kind()) {
-        return None;
-    }
-    // No class helps a claim that names its volume.
-    let claim = volume.claim.filter(|claim| claim.volume_name().is_none());
-    let wrong = Wrong::Storage {
-        volume: volume.name.to_owned(),
-        passing_classes: claim.map(|claim| case.resolver.classes_for(claim, passes)),
-        resolved: volume.resolved,
-    };
-    Some(Found { field: volume.place.to_string(), wrong, leniency })
+/// The claim that another class would help: none that names its volume.
+fn claim_to_change<'s>(volume: &Volume<'s>) -> Option<&'s Claim<'s>> {
+    volume.claim.filter(|claim| claim.volume_name().is_none())
 }
 
 fn leniency(case: &Case<'_>) -> Option<Leniency> {

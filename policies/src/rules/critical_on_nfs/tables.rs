@@ -308,6 +308,19 @@ fn a_thousand_volumes_make_no_book() {
 }
 
 #[test]
+fn only_for_what_is_told_are_other_classes_looked_for() {
+    let names: Vec<_> = (0..1000).map(|at| format!("t{at}")).collect();
+    let templates: Vec<_> = names.iter().map(|name| (&**name, "nfs-proxmox")).collect();
+    let verdict = Judge::incident().create("vault", &set(&templates, &json!([]))).verdict;
+    let helped = |finding: &&crate::Finding| {
+        matches!(&finding.wrong, Wrong::Storage { passing_classes: Some(_), .. })
+    };
+    let helped = verdict.findings.iter().filter(helped).count();
+    assert_eq!((verdict.findings.len(), helped), (1000, MOST_TOLD));
+    assert!(verdict.denial().unwrap().message.contains("that pass: proxmox-lvm-encrypted."));
+}
+
+#[test]
 fn says_what_it_had_to_do_without() {
     let outcome = Judge::incident().create("new", &claim(&json!({"storageClassName": "fast-ssd"})));
     let missed: Vec<_> = outcome.missed.keys.iter().map(ToString::to_string).collect();
