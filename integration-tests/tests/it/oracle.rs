@@ -44,7 +44,7 @@ fn chooses_the_volumes_that_kubernetes_chooses() {
     let clusters = from_environment("ORACLE_CLUSTERS", CLUSTERS);
     let seed = from_environment("ORACLE_SEED", 1);
     let mut upstream = Upstream::start();
-    let mut seen = Seen::default();
+    let mut counts = Counts::default();
     let mut left = (0..clusters).map(|n| generate::question(seed.wrapping_add(n))).peekable();
     while left.peek().is_some() {
         let questions: Vec<_> = left.by_ref().take(500).collect();
@@ -53,18 +53,18 @@ fn chooses_the_volumes_that_kubernetes_chooses() {
                 let (smallest, difference) = shrunk(question.clone(), difference, &mut upstream);
                 panic!("seed {seed}: {difference}\n{:#}", smallest.to_json());
             }
-            seen.count(question, &theirs);
+            counts.count(question, &theirs);
         }
     }
     // Not by `eprintln!`, which the test runner keeps to itself.
     writeln!(
         stderr(),
         "oracle: {clusters} clusters, 0 differences (seed {seed}; a volume to be had in {}, several in {})",
-        seen.some_volume, seen.several_volumes,
+        counts.some_volume, counts.several_volumes,
     )
     .unwrap();
     if clusters >= CLUSTERS {
-        seen.expect_all_of(clusters);
+        counts.expect_all_of(clusters);
     }
 }
 
@@ -110,7 +110,7 @@ fn difference(question: &Question, theirs: &Answer) -> Option<String> {
 }
 
 impl Outcome {
-    /// Whether all of `other` was foreseen. The engine does not ask which nodes
+    /// Whether all of `other` was forecounts. The engine does not ask which nodes
     /// a volume requires: of two that require the same ones it names both, and
     /// it counts on none.
     fn covers(&self, other: &Self) -> bool {
@@ -167,7 +167,7 @@ fn our_answer(question: &Question) -> Answer {
 /// How often what matters came up: a generator that stopped making it would
 /// otherwise go unnoticed.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     default_class: u64,
     delayed: u64,
     some_volume: u64,
@@ -176,7 +176,7 @@ struct Seen {
     templates: u64,
 }
 
-impl Seen {
+impl Counts {
     fn count(&mut self, question: &Question, theirs: &Answer) {
         let Answer { default_class, class_as_written: _, class: _, delay_binding, outcome } =
             theirs;
