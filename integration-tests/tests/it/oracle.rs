@@ -44,7 +44,7 @@ fn chooses_the_volumes_that_kubernetes_chooses() {
     let clusters = from_environment("ORACLE_CLUSTERS", CLUSTERS);
     let seed = from_environment("ORACLE_SEED", 1);
     let mut upstream = Upstream::start();
-    let mut seen = Seen::default();
+    let mut counts = Counts::default();
     let questions = (0..clusters).map(|n| generate::question(seed.wrapping_add(n)));
     let mut left = questions.flat_map(Question::moments).peekable();
     while left.peek().is_some() {
@@ -54,18 +54,18 @@ fn chooses_the_volumes_that_kubernetes_chooses() {
                 let (smallest, difference) = shrunk(question.clone(), difference, &mut upstream);
                 panic!("seed {seed}: {difference}\n{:#}", smallest.to_json());
             }
-            seen.count(question, &theirs);
+            counts.count(question, &theirs);
         }
     }
     // Not by `eprintln!`, which the test runner keeps to itself.
     writeln!(
         stderr(),
         "oracle: {clusters} clusters, 0 differences (seed {seed}; a volume to be had in {}, several in {})",
-        seen.some_volume, seen.several_volumes,
+        counts.some_volume, counts.several_volumes,
     )
     .unwrap();
     if clusters >= CLUSTERS {
-        seen.expect_all_of(clusters);
+        counts.expect_all_of(clusters);
     }
 }
 
@@ -169,7 +169,7 @@ fn our_answer(question: &Question) -> Answer {
 /// How often what matters came up: a generator that stopped making it would
 /// otherwise go unnoticed.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     default_class: u64,
     delayed: u64,
     some_volume: u64,
@@ -178,7 +178,7 @@ struct Seen {
     templates: u64,
 }
 
-impl Seen {
+impl Counts {
     fn count(&mut self, question: &Question, theirs: &Answer) {
         let Answer { default_class, class_as_written: _, class: _, delay_binding, outcome } =
             theirs;

@@ -88,17 +88,20 @@ fn is_unseen(volume: &Value) -> bool {
     matches!(phase, None | Some("" | "Pending"))
 }
 
-/// The object less one of its parts, at any depth, in every way that leaves an
-/// object the apiserver could hold.
+/// The object less one of its parts, at any depth; what names it or gives a
+/// part its meaning stays.
 fn without_a_part(object: &Value) -> Vec<Value> {
-    const NEEDED: [&str; 5] = ["name", "namespace", "key", "operator", "values"];
+    const NEEDED: [&str; 7] =
+        ["metadata", "name", "namespace", "accessModes", "key", "operator", "values"];
     match object {
         Value::Object(fields) => {
             let mut all = Vec::new();
-            for (key, part) in fields.iter().filter(|(key, _)| !NEEDED.contains(&key.as_str())) {
-                let mut less = fields.clone();
-                less.remove(key);
-                all.push(less.into());
+            for (key, part) in fields {
+                if !NEEDED.contains(&key.as_str()) {
+                    let mut less = fields.clone();
+                    less.remove(key);
+                    all.push(less.into());
+                }
                 if key != "nodeAffinity" {
                     all.extend(without_a_part(part).into_iter().map(|part| {
                         let mut less = fields.clone();
@@ -109,7 +112,7 @@ fn without_a_part(object: &Value) -> Vec<Value> {
             }
             all
         }
-        Value::Array(items) => {
+        Value::Array(items) if items.len() > 1 => {
             let without = |n| {
                 let mut less = items.clone();
                 less.remove(n);

@@ -1,7 +1,7 @@
 //! Upstream's functions, in a process of their own.
 
 use std::{
-    io::{BufRead as _, BufReader, BufWriter, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
 };
@@ -33,22 +33,21 @@ impl Upstream {
     pub(super) fn answers(&mut self, questions: &[Question]) -> Vec<Answer> {
         let Self { process: _, input, output } = self;
         let mut input = BufWriter::new(input.as_ref().unwrap());
-        // Both pipes are full before all is written, unless somebody reads.
-        thread::scope(|scope| {
-            scope.spawn(move || {
+        // Both pipes are full before all is written, unless somebody reads. What
+        // cannot be written shows as an answer that does not come.
+        let lines: Vec<_> = thread::scope(|scope| {
+            scope.spawn(move || -> io::Result<()> {
                 for question in questions {
-                    writeln!(input, "{}", question.to_json()).unwrap();
+                    writeln!(input, "{}", question.to_json())?;
                 }
-                input.flush().unwrap();
+                input.flush()
             });
-            let mut answer = |question: &Question| {
-                let mut line = String::new();
-                output.read_line(&mut line).unwrap();
-                assert!(!line.is_empty(), "no answer to {}", question.to_json());
-                answer(&serde_json::from_str(&line).unwrap())
-            };
-            questions.iter().map(&mut answer).collect()
-        })
+            output.lines().take(questions.len()).collect::<io::Result<_>>().unwrap()
+        });
+        if let Some(unanswered) = questions.get(lines.len()) {
+            panic!("no answer to {}", unanswered.to_json());
+        }
+        lines.iter().map(|line| answer(&serde_json::from_str(line).unwrap())).collect()
     }
 }
 
