@@ -1,67 +1,45 @@
 //! The admission review, as the apiserver writes it and wants it answered
 //! (`admission.k8s.io/v1`).
 
-use std::collections::BTreeMap;
+mod answer;
+mod reading;
 
-use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
-use k8s_openapi::ByteString;
 use nfs_guard_policies::{
-    Amendment, Change, Finding, Gate, MOST_TOLD, Subject, Texts, Verdict,
+    Change, Gate, Subject, Texts,
     facts::{Kind, Object, Scope},
     text::Text,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
+use self::reading::{Held, Objects};
 use crate::{fault::Fault, manifest};
+
+pub use answer::Answer;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AdmissionReview<'a> {
-    #[serde(borrow)]
-    api_version: Text<'a>,
-    #[serde(borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    request: Option<Request<'a>>,
-}
-
 /// Longer than any uid: those of an apiserver have 36 characters.
 const LONGEST_UID: usize = 128;
 
-/// The request of a review. The objects stay text until it is known what they
-/// are.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The request of a review.
+#[derive(Debug, Default)]
 pub struct Request<'a> {
     /// Names the request; the answer must repeat it.
-    #[serde(borrow)]
     pub uid: Text<'a>,
-    /// Kind of the object.
-    #[serde(borrow)]
+    /// Whether the write will not be kept.
+    pub dry_run: Option<bool>,
     kind: GroupVersionKind<'a>,
     /// Part of the object that is addressed, e.g. `scale`.
-    #[serde(borrow, default)]
     sub_resource: Option<Text<'a>>,
-    #[serde(borrow, default)]
     namespace: Option<Text<'a>>,
-    #[serde(borrow)]
     operation: Text<'a>,
-    #[serde(borrow, default)]
     user_info: UserInfo<'a>,
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    old_object: Option<&'a RawValue>,
-    /// Whether the write will not be kept.
-    #[serde(default)]
-    pub dry_run: Option<bool>,
+    object: Held<'a>,
+    old_object: Held<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct GroupVersionKind<'a> {
     #[serde(borrow, default)]
     group: Text<'a>,
@@ -76,14 +54,17 @@ struct UserInfo<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a review's envelope.
+    /// Reads a review for that gate.
     ///
     /// # Errors
     /// [`Fault::NotAReview`] when it is none, or lacks the uid that every
     /// answer needs.
-    pub fn read(body: &'a [u8]) -> Result<Self, Fault> {
+    pub fn read(gate: Gate, body: &'a [u8]) -> Result<Self, Fault> {
         let not_a_review = |why: &str| Fault::NotAReview(why.to_owned());
-        let review: AdmissionReview<'a> = serde_json::from_slice(body)
+        // The facts are read on the way. If that fails, the second reading finds
+        // out whether the review is none, or one of its objects.
+        let review = reading::read(body, Objects::AsFacts { gate })
+            .or_else(|_| reading::read(body, Objects::AsText))
             .map_err(|error| not_a_review(&manifest::without_values(&error)))?;
         if review.api_version != *API_VERSION || review.kind != *KIND {
             let found = format!("it is a {} {}", review.api_version, review.kind);
@@ -100,22 +81,20 @@ impl<'a> Request<'a> {
     }
 
     /// What the request writes, as that gate sees it; `None` when it is nothing
-    /// the engine judges.
+    /// the engine judges. It takes the objects with it, and so is asked once.
     ///
     /// # Errors
     /// [`Fault::Object`] when an object is not what the request says.
-    pub fn subject(&self, gate: Gate) -> Result<Option<Subject<'a>>, Fault> {
-        let Some(kind) = Kind::find(&self.kind.group, &self.kind.kind) else { return Ok(None) };
-        if self.sub_resource.as_ref().is_some_and(|part| !part.is_empty()) {
-            return Ok(None);
-        }
-        let new = || self.object(kind, "object", self.object);
+    pub fn subject(&mut self, gate: Gate) -> Result<Option<Subject<'a>>, Fault> {
+        let Some(kind) = self.judged_kind() else { return Ok(None) };
+        let (object, old) =
+            (std::mem::take(&mut self.object), std::mem::take(&mut self.old_object));
         let change = match self.operation.as_str() {
-            "CREATE" => Change::Create(new()?),
+            "CREATE" => Change::Create(self.facts(kind, "object", object)?),
             "UPDATE" => Change::Update {
-                new: new()?,
-                old: self.object(kind, "oldObject", self.old_object)?,
-                texts: Texts { new: text(self.object), old: text(self.old_object) },
+                texts: Texts { new: object.text(), old: old.text() },
+                new: self.facts(kind, "object", object)?,
+                old: self.facts(kind, "oldObject", old)?,
             },
             "DELETE" | "CONNECT" => return Ok(None),
             other => {
@@ -136,154 +115,31 @@ impl<'a> Request<'a> {
         Ok(Some(Subject { gate, change, namespace, user: self.user_info.username.clone() }))
     }
 
-    fn object(
+    /// The kind of object it writes, if the engine judges that: not a part of an
+    /// object, such as its status.
+    fn judged_kind(&self) -> Option<Kind> {
+        let whole = self.sub_resource.as_deref().is_none_or(str::is_empty);
+        Kind::find(&self.kind.group, &self.kind.kind).filter(|_| whole)
+    }
+
+    fn facts(
         &self,
         kind: Kind,
         field: &'static str,
-        object: Option<&'a RawValue>,
+        object: Held<'a>,
     ) -> Result<Object<'a>, Fault> {
-        let text = text(object);
-        Object::read(kind, &mut serde_json::Deserializer::from_str(text)).map_err(|_| {
-            Fault::Object {
-                uid: self.uid.to_string(),
-                field,
-                kind: kind.as_str(),
-                problem: manifest::problem(kind, text),
+        let text = object.text();
+        match object {
+            Held::Facts(facts) => Ok(*facts),
+            Held::Text(_) | Held::Nothing => {
+                let mut json = serde_json::Deserializer::from_str(text);
+                Object::read(kind, &mut json).map_err(|_| Fault::Object {
+                    uid: self.uid.to_string(),
+                    field,
+                    kind: kind.as_str(),
+                    problem: manifest::problem(kind, text),
+                })
             }
-        })
+        }
     }
-}
-
-fn text(object: Option<&RawValue>) -> &str {
-    object.map_or("null", RawValue::get)
-}
-
-/// The answer to a review.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    api_version: &'static str,
-    kind: &'static str,
-    response: Response,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Response {
-    uid: String,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
-    /// A JSON Patch (RFC 6902), in base64 as every `[]byte` of the API.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<ByteString>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: BTreeMap<&'static str, String>,
-}
-
-/// The part of a Kubernetes `Status` that a denial carries.
-#[derive(Debug, Serialize)]
-struct Status {
-    code: u16,
-    reason: &'static str,
-    message: String,
-    details: Details,
-}
-
-#[derive(Debug, Serialize)]
-struct Details {
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Serialize)]
-struct Cause {
-    reason: &'static str,
-    field: String,
-    message: String,
-}
-
-impl Answer {
-    /// The answer to a request the engine has nothing to say about.
-    #[must_use]
-    pub fn unjudged(uid: &str) -> Self {
-        let annotations = BTreeMap::from([("decision", "unjudged".to_owned())]);
-        Self::new(uid, None, None, Vec::new(), annotations)
-    }
-
-    /// The answer that verdict comes to.
-    #[must_use]
-    pub fn of(uid: &str, verdict: &Verdict) -> Self {
-        let status = verdict.denial().map(|denial| Status {
-            code: 403,
-            reason: "Forbidden",
-            message: denial.message,
-            details: Details {
-                causes: denial
-                    .causes
-                    .into_iter()
-                    .map(|(field, message)| Cause { reason: "FieldValueForbidden", field, message })
-                    .collect(),
-            },
-        });
-        let patch = patch(verdict.amendments());
-        Self::new(uid, status, patch, verdict.warnings(), audit_annotations(verdict))
-    }
-
-    fn new(
-        uid: &str,
-        status: Option<Status>,
-        patch: Option<Patch>,
-        warnings: Vec<String>,
-        audit_annotations: BTreeMap<&'static str, String>,
-    ) -> Self {
-        let patch = patch.map(|patch| {
-            ByteString(serde_json::to_vec(&patch).expect("a patch holds nothing JSON cannot"))
-        });
-        let response = Response {
-            uid: uid.to_owned(),
-            allowed: status.is_none(),
-            status,
-            patch_type: patch.as_ref().map(|_| "JSONPatch"),
-            patch,
-            warnings,
-            audit_annotations,
-        };
-        Self { api_version: API_VERSION, kind: KIND, response }
-    }
-}
-
-/// The patch that makes those amendments, if there are any.
-fn patch<'a>(amendments: impl Iterator<Item = &'a Amendment>) -> Option<Patch> {
-    let add = |Amendment { path, value }: &Amendment| {
-        let (path, value) = (PointerBuf::from_tokens(path.iter().copied()), (*value).into());
-        PatchOperation::Add(AddOperation { path, value })
-    };
-    let operations: Vec<_> = amendments.map(add).collect();
-    (!operations.is_empty()).then_some(Patch(operations))
-}
-
-/// What the apiserver keeps in its own audit log. It prefixes each key with the
-/// webhook's name.
-fn audit_annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
-    let mut annotations = BTreeMap::from([("decision", verdict.effect().as_str().to_owned())]);
-    if let Some(critical) = &verdict.critical {
-        annotations.insert("critical", critical.to_string());
-    }
-    if !verdict.findings.is_empty() {
-        let findings = verdict.findings.iter();
-        let told = findings
-            .take(MOST_TOLD)
-            .map(|finding| format!("{}: {}", finding.rule, evidence(finding)));
-        annotations.insert("findings", told.collect::<Vec<_>>().join("\n"));
-    }
-    annotations
-}
-
-fn evidence(finding: &Finding) -> String {
-    let volume = finding.wrong.volume();
-    volume.map_or_else(|| finding.message(), |(_, resolved)| resolved.to_string())
 }

@@ -52,7 +52,7 @@ impl Reviewer {
     /// A [`Fault`] when there is no decision.
     pub async fn review(&self, gate: Gate, body: &[u8], time: Duration) -> Result<Answer, Fault> {
         let started = Instant::now();
-        let request = Request::read(body)?;
+        let mut request = Request::read(gate, body)?;
         let Some(subject) = request.subject(gate)? else {
             return Ok(Answer::unjudged(&request.uid));
         };
