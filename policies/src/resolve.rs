@@ -207,7 +207,15 @@ impl<'c> Resolver<'c> {
             }
             Some(PodVolumeSource::Ephemeral(claim)) => {
                 own_claim = Some(&**claim);
-                let claims = rivals.to_come(workload, claim, 0);
+                // As the controller calls it (`ephemeral.VolumeClaimName`).
+                let name = format!("{}-{}", workload.metadata.name, volume.name);
+                let is_pod = workload.kind == WorkloadKind::Pod;
+                let claims = if is_pod && self.is_awaited(namespace, &name) {
+                    hops.push(Hop::Claim(name.clone()));
+                    Claims::ToBeNamed(&name)
+                } else {
+                    rivals.to_come(workload, claim, 0)
+                };
                 self.claim(namespace, claims, claim, &mut hops)
             }
             Some(PodVolumeSource::Claim(claim)) => {
