@@ -10,6 +10,7 @@ mod storage;
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
+    iter,
     rc::Rc,
     sync::Arc,
 };
@@ -61,8 +62,8 @@ pub struct Volume<'s> {
     /// The claim that asks for it, where the subject holds it and may still
     /// change it.
     pub claim: Option<&'s Claim<'s>>,
-    /// How the kubelet mounts it.
-    mount: Mount,
+    /// How the kubelet may mount it.
+    mounts: Vec<Mount>,
 }
 
 impl<'c> Resolver<'c> {
@@ -124,31 +125,29 @@ impl<'c> Resolver<'c> {
     ) -> Volume<'s> {
         let name = &*template.metadata.name;
         let own = Hop::ClaimTemplate(name.into());
-        let mut hops = vec![own.clone()];
         let prefix = format!("{name}-{}-", set.metadata.name);
         let existing = self.existing_claims(namespace, &prefix, set);
+        let promised = self.promised_claims(namespace, &prefix, set, &existing);
         let bound = existing.iter().filter(|claim| claim.volume_name().is_some()).count();
-        let claims = rivals.to_come(set, template, bound);
-        let storage = self.claim(namespace, claims, template, &mut hops);
+        let to_come = rivals.to_come(set, template, bound);
+
+        let mut hops = vec![own.clone()];
+        let storage = self.claim(namespace, to_come, template, &mut hops);
+        let unnamed = ((hops, Some(template)), storage);
         let named = |claims: Claims<'_>, name: &str, claim: &Claim<'_>| {
             let mut hops = vec![own.clone(), Hop::Claim(name.into())];
             let storage = self.claim(namespace, claims, claim, &mut hops);
-            (hops, storage)
+            ((hops, None), storage)
         };
-        let promised = self.promised_claims(namespace, &prefix, set, &existing);
-        let promised = promised.iter().map(|name| named(Claims::ToBeNamed(name), name, template));
         let existing = existing.iter().map(|claim| {
             let name = &*claim.metadata.name;
             named(Claims::Named(name), name, claim)
         });
-        let worse = storage::worst(existing.chain(promised));
-        let worse = worse.filter(|(_, named)| named.is_worse(&storage));
-        let (hops, storage, claim) = match worse {
-            Some((hops, named)) => (hops, named, None),
-            None => (hops, storage, Some(template)),
-        };
-        let resolved = Resolved { hops, backing: storage.backing };
-        Volume { name, place: Place::ClaimTemplate(at), resolved, claim, mount: storage.mount }
+        let promised = promised.iter().map(|name| named(Claims::ToBeNamed(name), name, template));
+        let worst = storage::worst(iter::once(unnamed).chain(existing).chain(promised));
+        let ((hops, claim), Storage { backing, mounts }) = worst.expect("one of them is there");
+        let resolved = Resolved { hops, backing };
+        Volume { name, place: Place::ClaimTemplate(at), resolved, claim, mounts }
     }
 
     fn existing_claims(
@@ -208,7 +207,15 @@ impl<'c> Resolver<'c> {
             }
             Some(PodVolumeSource::Ephemeral(claim)) => {
                 own_claim = Some(&**claim);
-                let claims = rivals.to_come(workload, claim, 0);
+                // As the controller calls it (`ephemeral.VolumeClaimName`).
+                let name = format!("{}-{}", workload.metadata.name, volume.name);
+                let is_pod = workload.kind == WorkloadKind::Pod;
+                let claims = if is_pod && self.is_awaited(namespace, &name) {
+                    hops.push(Hop::Claim(name.clone()));
+                    Claims::ToBeNamed(&name)
+                } else {
+                    rivals.to_come(workload, claim, 0)
+                };
                 self.claim(namespace, claims, claim, &mut hops)
             }
             Some(PodVolumeSource::Claim(claim)) => {
@@ -221,26 +228,26 @@ impl<'c> Resolver<'c> {
                 known => self.in_tree(known, source, &Probe::default(), &mut hops),
             },
         };
-        let Storage { backing, mount } = storage;
+        let Storage { backing, mounts } = storage;
         Some(Volume {
             name: &volume.name,
             place,
             resolved: Resolved { hops, backing },
             claim: own_claim,
-            mount: if read_only { Mount::KeepsOwner } else { mount },
+            mounts: if read_only { Vec::new() } else { mounts },
         })
     }
 
     fn own_claim<'s>(&self, namespace: &str, claim: &'s Claim<'s>) -> Volume<'s> {
         let name = claim.metadata.display_name();
         let mut hops = vec![Hop::Claim(name.into())];
-        let Storage { backing, mount } =
+        let Storage { backing, mounts } =
             self.claim(namespace, Claims::Named(name), claim, &mut hops);
         let place = match claim.volume_name() {
             Some(_) => Place::ClaimVolume,
             None => Place::ClaimClass,
         };
-        Volume { name, place, resolved: Resolved { hops, backing }, claim: Some(claim), mount }
+        Volume { name, place, resolved: Resolved { hops, backing }, claim: Some(claim), mounts }
     }
 
     fn found<T>(

@@ -62,6 +62,12 @@ impl Resolver<'_> {
         matches!(volume, Ok(Some(volume)) if volume.names_claim(namespace, &claim.metadata.name, uid))
     }
 
+    /// Whether a volume is promised to a claim of that name that is yet to come.
+    pub(super) fn is_awaited(&self, namespace: &str, name: &str) -> bool {
+        let promised = self.promised_volumes(namespace, Some(name)).unwrap_or_default();
+        promised.iter().any(|volume| volume.names_claim(namespace, name, None))
+    }
+
     pub(super) fn claim_by_name(
         &self,
         namespace: &str,

@@ -20,7 +20,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) backing: Backing,
-    pub(super) mount: Mount,
+    /// Each way it may be mounted: while it is not decided which of several
+    /// volumes it will be, what is true of one of them counts.
+    pub(super) mounts: Vec<Mount>,
 }
 
 /// What a driver is told of a volume.
@@ -34,7 +36,7 @@ pub(super) struct Told<'t> {
 
 /// How the kubelet mounts a volume, as far as it decides who gives its files to
 /// the pod's fsGroup.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mount {
     /// Nobody does: a raw device, a plug-in that leaves owners alone, or a
     /// volume that may only be read.
@@ -54,6 +56,10 @@ pub(super) enum Mount {
 }
 
 impl Storage {
+    fn new(backing: Backing, mount: Mount) -> Self {
+        Self { backing, mounts: vec![mount] }
+    }
+
     /// The same, handed over raw: no mount, unless its driver is known to make
     /// devices of one.
     pub(super) fn raw(self) -> Self {
@@ -61,7 +67,7 @@ impl Storage {
             Backing::Unknown(_) => Backing::Other(Kind::Block),
             known => known,
         };
-        Self { backing, mount: Mount::KeepsOwner }
+        Self::new(backing, Mount::KeepsOwner)
     }
 
     pub(super) fn is_worse(&self, than: &Self) -> bool {
@@ -81,16 +87,23 @@ impl Storage {
 
 impl From<Unknown> for Storage {
     fn from(unknown: Unknown) -> Self {
-        Self { backing: Backing::Unknown(unknown), mount: Mount::Unknown }
+        Self::new(Backing::Unknown(unknown), Mount::Unknown)
     }
 }
 
 /// The worst of several possible ends, and the way to it; of equally bad ones
-/// the first.
-pub(super) fn worst(
-    ends: impl IntoIterator<Item = (Vec<Hop>, Storage)>,
-) -> Option<(Vec<Hop>, Storage)> {
-    ends.into_iter().min_by_key(|(_, storage)| storage.rank())
+/// the first. It may be mounted in the way of any of them.
+pub(super) fn worst<W>(ends: impl IntoIterator<Item = (W, Storage)>) -> Option<(W, Storage)> {
+    ends.into_iter().reduce(|(way, one), (other_way, other)| {
+        let (way, mut worse, better) =
+            if other.is_worse(&one) { (other_way, other, one) } else { (way, one, other) };
+        for mount in better.mounts {
+            if !worse.mounts.contains(&mount) {
+                worse.mounts.push(mount);
+            }
+        }
+        (way, worse)
+    })
 }
 
 impl Resolver<'_> {
@@ -102,7 +115,11 @@ impl Resolver<'_> {
     /// without a `CSIDriver` object is treated as one with the default policy.
     #[must_use]
     pub fn changes_owner(&self, volume: &Volume<'_>) -> bool {
-        let (driver, has_fs_type, single_writer) = match &volume.mount {
+        volume.mounts.iter().any(|mount| self.mount_changes_owner(mount))
+    }
+
+    fn mount_changes_owner(&self, mount: &Mount) -> bool {
+        let (driver, has_fs_type, single_writer) = match mount {
             Mount::KeepsOwner => return false,
             Mount::InTree | Mount::Unknown => return true,
             Mount::Csi { driver, has_fs_type, single_writer } => {
@@ -144,7 +161,7 @@ impl Resolver<'_> {
                 let storage = self.csi(csi, &probe, &spec.mount_options, hops);
                 if raw { storage.raw() } else { storage }
             }
-            _ if raw => Storage { backing: Backing::Other(Kind::Block), mount: Mount::KeepsOwner },
+            _ if raw => Storage::new(Backing::Other(Kind::Block), Mount::KeepsOwner),
             None => Unknown::NoSource.into(),
             Some(PersistentVolumeSource::Nfs(nfs)) => {
                 in_tree_nfs(nfs, &volume.in_tree_mount_options(), hops)
@@ -159,8 +176,10 @@ impl Resolver<'_> {
     /// Inline, a volume counts as one that a single pod writes to.
     pub(super) fn inline_csi(&self, csi: &CsiSource<'_>, hops: &mut Vec<Hop>) -> Storage {
         let mut storage = self.csi(csi, &Probe::default(), &[], hops);
-        if let Mount::Csi { single_writer, .. } = &mut storage.mount {
-            *single_writer = true;
+        for mount in &mut storage.mounts {
+            if let Mount::Csi { single_writer, .. } = mount {
+                *single_writer = true;
+            }
         }
         storage
     }
@@ -182,7 +201,7 @@ impl Resolver<'_> {
         let told = Told { attributes: &csi.volume_attributes, mount_options, class: None };
         let backing = self.backing(&csi.driver, &probe, &told, hops);
         let has_fs_type = csi.fs_type.as_deref().is_some_and(|fs_type| !fs_type.is_empty());
-        Storage { backing, mount: mount(&csi.driver, has_fs_type, around.access_modes) }
+        Storage::new(backing, mount(&csi.driver, has_fs_type, around.access_modes))
     }
 
     /// The volume a driver will make.
@@ -199,7 +218,7 @@ impl Resolver<'_> {
         let default = known.is_none_or(|known| known.default_fs_type.is_some());
         let has_fs_type = probe.fs_type().map_or(default, |fs_type| !fs_type.is_empty());
         let driver = mounting_driver(name, probe, known);
-        Storage { backing, mount: mount(driver, has_fs_type, probe.access_modes) }
+        Storage::new(backing, mount(driver, has_fs_type, probe.access_modes))
     }
 
     /// What the catalogue says, or else the signs.
@@ -244,7 +263,7 @@ impl Resolver<'_> {
         } else {
             self.backing(&flex.driver, &Probe::default(), &told, hops)
         };
-        Storage { backing, mount: Mount::InTree }
+        Storage::new(backing, Mount::InTree)
     }
 
     pub(super) fn in_tree(
@@ -258,7 +277,7 @@ impl Resolver<'_> {
         match known {
             Some(InTree::Is { kind, sets_owner }) => {
                 let mount = if sets_owner { Mount::InTree } else { Mount::KeepsOwner };
-                Storage { backing: Backing::Other(kind), mount }
+                Storage::new(Backing::Other(kind), mount)
             }
             Some(InTree::Migrated { driver, kind }) => {
                 let told =
@@ -268,7 +287,7 @@ impl Resolver<'_> {
                     None => self.backing(driver, probe, &told, hops),
                 };
                 // The translation gives every such volume a type.
-                Storage { backing, mount: mount(driver, true, probe.access_modes) }
+                Storage::new(backing, mount(driver, true, probe.access_modes))
             }
             Some(InTree::Ephemeral) | None => Unknown::Source(source.into()).into(),
         }
@@ -284,7 +303,7 @@ pub(super) fn in_tree_nfs(
     let options = mount_options.iter().map(Text::as_str);
     let backing = Backing::Nfs(Nfs::new(Some(&nfs.server), Some(&nfs.path), options));
     // The in-tree plug-in never changes an owner (`pkg/volume/nfs/nfs.go`).
-    Storage { backing, mount: Mount::KeepsOwner }
+    Storage::new(backing, Mount::KeepsOwner)
 }
 
 fn driver_nfs(driver: Option<&Driver>, told: &Told<'_>) -> Nfs {

@@ -163,7 +163,7 @@ mod tests {
     use crate::{
         Effect,
         facts::Kind,
-        testing::{Judge, cluster, incident, pod, set, wrapped},
+        testing::{Judge, class, cluster, incident, pod, set, wrapped},
     };
 
     /// A set with a claim template of that class.
@@ -298,6 +298,20 @@ mod tests {
         {
             let added = added(&judge, &mounts(claim, read_only));
             assert_eq!(!added.is_empty(), expected, "{claim}, read only: {read_only}");
+        }
+    }
+
+    #[test]
+    fn one_of_several_claims_that_changes_owners_is_enough() {
+        let mut objects = incident();
+        objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data-vault-0", "namespace": "web"},
+            "spec": {"volumeName": "in-tree"}}));
+        objects.push(class("manila", "nfs.manila.csi.openstack.org", false));
+        let judge = Judge { cluster: cluster(&objects), ..mutating() };
+        for (class, expected) in [("proxmox-lvm-encrypted", true), ("manila", false)] {
+            let added = added(&judge, &on(class, &json!({"fsGroup": 1000})));
+            assert_eq!(!added.is_empty(), expected, "{class}, beside a claim on in-tree nfs");
         }
     }
 

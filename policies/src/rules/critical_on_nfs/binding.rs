@@ -319,6 +319,20 @@ fn each_pod_takes_another_volume_for_what_it_calls_ephemeral() {
 }
 
 #[test]
+fn a_volume_may_be_promised_to_what_a_pod_calls_ephemeral() {
+    let spec = wants(Some(BLOCK))["spec"].clone();
+    let tmp = json!([{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]);
+    for (name, claim, expected) in [
+        ("to its claim", "vault-0-tmp", Effect::Deny),
+        ("to another pod's", "vault-1-tmp", Effect::Allow),
+    ] {
+        let share = but(nfs(""), "claimRef", json!({"namespace": "vault", "name": claim}));
+        let told = judge(&[share]).create("vault", &pod(&tmp)).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+}
+
+#[test]
 fn no_class_is_proposed_that_has_an_nfs_volume_to_give() {
     let proposes = |volumes: &[Value]| {
         let denial = judge(volumes).create("vault", &wants(Some(NFS))).verdict.denial().unwrap();
