@@ -286,7 +286,7 @@ impl Resolver<'_> {
                     Some(kind) => Backing::Other(kind),
                     None => self.backing(driver, probe, &told, hops),
                 };
-                // The translation gives every such volume a type.
+                // Most such volumes have a type; of one that has none, little is lost.
                 Storage::new(backing, mount(driver, true, probe.access_modes))
             }
             Some(InTree::Ephemeral) | None => Unknown::Source(source.into()).into(),
