@@ -135,6 +135,8 @@ fn is_binding(case: &Case<'_>) -> bool {
 #[cfg(test)]
 mod binding;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod updates;
