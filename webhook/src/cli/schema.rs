@@ -1,3 +1,5 @@
+mod page;
+
 use std::io::{self, Write as _};
 
 use clap::{Args, ValueEnum};
@@ -9,11 +11,21 @@ use crate::audit::Record;
 
 /// Print a JSON schema: of the configuration, of the audit log, of `check -o json`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  nfs-guard schema config > nfs-guard.schema.json")]
+#[command(after_help = "Examples:\n  nfs-guard schema config > nfs-guard.schema.json\n  \
+                        nfs-guard schema audit -o markdown   # its fields, for people")]
 pub(super) struct Schema {
     /// What to describe
     #[arg(default_value = "config")]
     of: Form,
+    /// The schema itself, or tables of what it says
+    #[arg(short, long, value_enum, default_value = "json", value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Json,
+    Markdown,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -30,8 +42,10 @@ impl Schema {
             Form::Audit => schema_for!(Record),
             Form::Check => schema_for!(CheckReport),
         };
-        let text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-        printed(writeln!(io::stdout(), "{text}"))?;
+        printed(match self.output {
+            Output::Json => writeln!(io::stdout(), "{:#}", schema.as_value()),
+            Output::Markdown => write!(io::stdout(), "{}", page::markdown(schema.as_value())),
+        })?;
         Ok(Exit::Good)
     }
 }
