@@ -51,7 +51,10 @@ impl Guard {
         succeeded(control_plane.helm().install(
             Self::NAME,
             Self::NAME,
-            &["--set", &format!("service.port={SERVICE_PORT},service.clusterIP={address}")],
+            &[
+                "--set",
+                &format!("replicas=0,service.port={SERVICE_PORT},service.clusterIP={address}"),
+            ],
         ))?;
         let admin = control_plane.kubectl(User::Admin);
         let guard = Self {

@@ -19,6 +19,14 @@ app.kubernetes.io/name: nfs-guard
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/*
+What tells the pods that serve from the pod that tests them.
+*/}}
+{{- define "nfs-guard.webhookLabels" -}}
+{{ include "nfs-guard.selectorLabels" . }}
+app.kubernetes.io/component: webhook
+{{- end }}
+
 {{- define "nfs-guard.labels" -}}
 {{ include "nfs-guard.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -52,7 +52,10 @@ fn names_every_object_after_the_release() {
             "ClusterRole",
             "ClusterRoleBinding",
             "ConfigMap",
+            "Deployment",
             "MutatingWebhookConfiguration",
+            "PodDisruptionBudget",
+            "ResourceQuota",
             "Role",
             "RoleBinding",
             "Service",
@@ -77,7 +80,7 @@ fn passes_values_on_to_the_objects() {
     let object = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
     assert_eq!(object("Service")["spec"]["clusterIP"], address.as_str());
     assert_eq!(object("Service")["spec"]["ports"][0]["port"], 8443);
-    assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], 8443);
+    assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], "https");
     let config = &object("ConfigMap")["data"]["config.yaml"];
     assert_eq!(config, "critical:\n  namespaces:\n  - vault\n");
     for (kind, path) in [
@@ -229,7 +232,10 @@ impl Release {
     fn install(control_plane: &'static ControlPlane, name: &'static str) -> Self {
         // Critical, so that it takes the exclusion to keep the guard's own namespace open.
         let namespace = control_plane.namespace(name, &[("nfs-guard.io/critical", "true")]);
-        control_plane.helm().install(name, namespace.name(), &[]).expect_success();
+        control_plane
+            .helm()
+            .install(name, namespace.name(), &["--set=replicas=0"])
+            .expect_success();
         Self { control_plane, namespace, name }
     }
 
