@@ -161,6 +161,12 @@ impl Guard {
         &self.options.config
     }
 
+    /// The kubeconfig with its right to call the API server.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.options.kubeconfig
+    }
+
     /// The guard's configuration and its right to call the API server, as a pod
     /// of the chart would find them.
     fn write_files(&self, admin: &Kubectl) -> Result<()> {

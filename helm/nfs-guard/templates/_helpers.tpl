@@ -1,13 +1,13 @@
 {{/*
-The name of every object. 59 characters leave room for "-tls" in the 63 of a label.
+The name of every object. 58 characters leave room for "-test" in the 63 of a label.
 */}}
 {{- define "nfs-guard.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains "nfs-guard" .Release.Name -}}
-{{- .Release.Name | trunc 59 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 58 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-nfs-guard" (.Release.Name | trunc 49 | trimSuffix "-") -}}
+{{- printf "%s-nfs-guard" (.Release.Name | trunc 48 | trimSuffix "-") -}}
 {{- end -}}
 {{- end }}
 
