@@ -1,8 +1,9 @@
 //! The configuration as it is written: one file, every field with a default,
 //! so that an empty one is a working policy.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     backing::Kind,
@@ -183,6 +184,7 @@ pub enum Inject {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = off_is_false)]
 pub enum Mode {
     /// The rule is not asked. YAML 1.1, which Helm writes, takes a bare `off`
     /// for `false`.
@@ -194,6 +196,14 @@ pub enum Mode {
     Warn,
     /// The write is denied.
     Enforce,
+}
+
+/// Adds to the schema of [`Mode`] what a bare `off` is where YAML 1.1 is read: a
+/// validator sees the value after that.
+fn off_is_false(schema: &mut Schema) {
+    if let Some(modes) = schema.get_mut("oneOf").and_then(|modes| modes.as_array_mut()) {
+        modes.push(json!({"description": "A bare `off`, as YAML 1.1 takes it.", "const": false}));
+    }
 }
 
 /// What a volume of unknown backing leads to; never more than the rule's mode.
@@ -239,6 +249,14 @@ mod tests {
         assert_eq!(config.rules.critical_on_nfs.mode, Mode::Enforce);
         assert_eq!(config.critical.object_selectors.len(), 1);
         assert!(config.excluded_namespaces.iter().any(|glob| glob.matches("kube-system")));
+    }
+
+    #[test]
+    fn the_schema_takes_every_spelling_of_a_mode() {
+        let schema = schemars::schema_for!(Mode);
+        let modes = schema.get("oneOf").and_then(|modes| modes.as_array()).unwrap();
+        let spelled: Vec<_> = modes.iter().map(|mode| mode["const"].clone()).collect();
+        assert_eq!(json!(spelled), json!(["off", "audit", "warn", "enforce", false]));
     }
 
     #[test]

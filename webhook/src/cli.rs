@@ -7,6 +7,7 @@ mod explain_driver;
 mod kubernetes;
 mod running;
 mod schema;
+mod self_test;
 mod serve;
 
 use std::{
@@ -39,6 +40,7 @@ enum Task {
     Demo(demo::Demo),
     Check(check::Check),
     ExplainDriver(explain_driver::ExplainDriver),
+    SelfTest(Box<self_test::SelfTest>),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     #[command(
@@ -100,6 +102,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Check(check) => check.run(),
         Task::ExplainDriver(explain) => explain.run(),
+        Task::SelfTest(self_test) => self_test.run(),
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();

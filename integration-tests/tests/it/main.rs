@@ -16,6 +16,7 @@ mod manifests;
 mod mutating;
 mod oracle;
 mod outage;
+mod self_test;
 mod server;
 mod shutdown;
 mod tls;
