@@ -1,5 +1,7 @@
 //! The command line.
 
+mod audit;
+mod audit_log;
 mod check;
 mod demo;
 mod embedded;
@@ -39,6 +41,7 @@ enum Task {
     Demo(demo::Demo),
     Check(check::Check),
     ExplainDriver(explain_driver::ExplainDriver),
+    Audit(audit::Audit),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     #[command(
@@ -100,6 +103,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Check(check) => check.run(),
         Task::ExplainDriver(explain) => explain.run(),
+        Task::Audit(audit) => audit.run(),
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();
@@ -199,7 +203,8 @@ mod tests {
     fn the_command_line_is_sound_and_every_command_shows_an_example() {
         let command = Command::command();
         command.clone().debug_assert();
-        for task in command.get_subcommands() {
+        let tasks = command.get_subcommands();
+        for task in tasks.flat_map(|task| task.get_subcommands().chain([task])) {
             let help = task.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{} shows no example", task.get_name());
         }
