@@ -1,4 +1,4 @@
-module nfs-guard/promtool
+module nfs-guard.io/promtool
 
 go 1.26.7
 

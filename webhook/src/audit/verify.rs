@@ -183,7 +183,9 @@ impl Verifier {
                     self.settle(&mut region, Some(&entry));
                     self.follow(&entry, place);
                 }
-                Line::Damaged if ends && is_cut_short(text) => self.torn.push(place),
+                Line::Damaged | Line::Foreign if ends && is_cut_short(text) => {
+                    self.torn.push(place);
+                }
                 Line::Damaged => {
                     region.add(text, &place);
                     region.suspect(place, serde_json::from_slice(text).ok());
