@@ -1,5 +1,7 @@
 //! The command line.
 
+mod audit;
+mod audit_log;
 mod check;
 mod demo;
 mod embedded;
@@ -41,6 +43,7 @@ enum Task {
     Check(check::Check),
     ExplainDriver(explain_driver::ExplainDriver),
     SelfTest(Box<self_test::SelfTest>),
+    Audit(audit::Audit),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     #[command(
@@ -103,6 +106,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Check(check) => check.run(),
         Task::ExplainDriver(explain) => explain.run(),
         Task::SelfTest(self_test) => self_test.run(),
+        Task::Audit(audit) => audit.run(),
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();
@@ -202,7 +206,8 @@ mod tests {
     fn the_command_line_is_sound_and_every_command_shows_an_example() {
         let command = Command::command();
         command.clone().debug_assert();
-        for task in command.get_subcommands() {
+        let tasks = command.get_subcommands();
+        for task in tasks.flat_map(|task| task.get_subcommands().chain([task])) {
             let help = task.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{} shows no example", task.get_name());
         }
