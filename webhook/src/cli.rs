@@ -23,6 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use nfs_guard_policies::Snapshot;
 use tracing_subscriber::EnvFilter;
 
+pub use self::serve::LONGEST_END;
 use crate::manifest::{InputError, Manifests};
 
 /// Keeps critical Kubernetes workloads off NFS.

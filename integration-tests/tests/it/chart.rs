@@ -1,5 +1,8 @@
 //! The chart: what it renders, refuses, grants and leaves behind.
 
+mod entries;
+mod pods;
+mod rights;
 mod values;
 
 use std::time::Duration;
@@ -162,10 +165,16 @@ impl Release {
     fn install(control_plane: &'static ControlPlane, name: &'static str) -> Self {
         // Critical, so that it takes the exclusion to keep the guard's own namespace open.
         let namespace = control_plane.namespace(name, &[("nfs-guard.io/critical", "true")]);
-        control_plane
-            .helm()
-            .install(name, namespace.name(), &["--set=replicas=0"])
-            .expect_success();
+        Self::install_in(control_plane, namespace, name, &["--set=replicas=0"])
+    }
+
+    fn install_in(
+        control_plane: &'static ControlPlane,
+        namespace: TestNamespace<'static>,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> Self {
+        control_plane.helm().install(name, namespace.name(), arguments).expect_success();
         Self { control_plane, namespace, name }
     }
 

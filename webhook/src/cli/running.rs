@@ -32,10 +32,10 @@ use crate::{
 
 /// Longest time requests get that are still running when connections close; no
 /// review is granted more (see [`Limits::deadline`]).
-const REQUESTS: Duration = Duration::from_secs(10);
+pub(super) const REQUESTS: Duration = Duration::from_secs(10);
 
 /// Longest time the last audit records get to be written.
-const LAST_RECORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_RECORDS: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub(super) struct Start {

@@ -9,7 +9,7 @@ use super::{
     audit_log::AuditArguments,
     embedded::Embedded,
     kubernetes::Guarded,
-    running::{Announcer, AuditLog, Running, Signals, Start},
+    running::{Announcer, AuditLog, LAST_RECORDS, REQUESTS, Running, Signals, Start},
     tell,
 };
 use crate::{
@@ -22,6 +22,14 @@ use crate::{
 /// How long endpoints take to notice that a replica is going, with room to
 /// spare: the kubelet probes every few seconds and kube-proxy follows within one.
 const NOTICE: Duration = Duration::from_secs(5);
+
+/// How long whoever still works for the runtime may go on, when all is written.
+const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// The longest a guard takes to end after SIGTERM, in a cluster and with no delay of
+/// one's own. The kubelet must not kill it before.
+pub const LONGEST_END: Duration =
+    NOTICE.saturating_add(REQUESTS).saturating_add(LAST_RECORDS).saturating_add(LAST_TASKS);
 
 /// Run the admission server
 #[derive(Debug, Args)]
@@ -91,7 +99,7 @@ impl Serve {
             }
         });
         // A pipe that nobody reads must not hold up the end.
-        runtime.shutdown_timeout(Duration::from_secs(1));
+        runtime.shutdown_timeout(LAST_TASKS);
         ended
     }
 
