@@ -7,6 +7,7 @@ mod demo;
 mod embedded;
 mod explain_driver;
 mod kubernetes;
+mod log;
 mod running;
 mod schema;
 mod self_test;
@@ -14,15 +15,15 @@ mod serve;
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use nfs_guard_policies::Snapshot;
-use tracing_subscriber::EnvFilter;
 
+use self::log::Log;
 pub use self::serve::LONGEST_END;
 use crate::manifest::{InputError, Manifests};
 
@@ -100,7 +101,7 @@ impl From<std::io::Error> for Failure {
 /// Runs a command to its end.
 #[must_use]
 pub fn run(command: Command) -> ExitCode {
-    log_to_standard_error();
+    let log = Log::to_standard_error();
     let ended = match command.task {
         Task::Serve(serve) => serve.run(),
         Task::Demo(demo) => demo.run(),
@@ -120,6 +121,7 @@ pub fn run(command: Command) -> ExitCode {
             printed(manual.render(&mut io::stdout())).map(|()| Exit::Good).map_err(Into::into)
         }
     };
+    log.flush();
     exit_code(ended)
 }
 
@@ -155,21 +157,6 @@ fn printed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
-    }
-}
-
-/// JSON for machines, text for a person at a terminal.
-fn log_to_standard_error() {
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(level)
-        .with_writer(io::stderr)
-        // It would tell of a standard error that is gone, on standard error.
-        .log_internal_errors(false);
-    if io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
     }
 }
 

@@ -205,6 +205,11 @@ async fn a_log_is_verified_and_shown_over_rotations_and_restarts() {
     let ran = nfs_guard(&["audit", "verify", all]).expect_success();
     assert!(ran.stdout.contains("chains: 1, dropped: 0: whole"), "{ran}");
     assert!(fs::exists(format!("{path}.1")).unwrap(), "it was rotated");
+    for line in fs::read_to_string(path).unwrap().lines() {
+        let (sealed, hash) = line.split_once(",\"hash\":\"").unwrap();
+        let ran = Ran::new(&mut Command::new("sha256sum"), sealed).expect_success();
+        assert_eq!(ran.stdout[..64], hash[..64], "as another program has it: {line}");
+    }
 
     let ran = nfs_guard(&["audit", "show", all]).expect_success();
     let rows: Vec<_> = ran.stdout.lines().filter(|row| row.contains("  deny  ")).collect();

@@ -17,7 +17,8 @@ use crate::metrics::Metrics;
 /// Most bytes of records that wait to be written: half a second of them, were
 /// every review of a busy replica (15,000 a second) one to record, at half a KiB
 /// each. A full queue means that the output does not drain. Bytes and not
-/// records, since one may be a hundred times as large as another.
+/// records, since one may be a hundred times as large as another; and as they lie
+/// in memory, which may be twice their length.
 pub(super) const MOST_WAITING: usize = 4 << 20;
 
 /// Takes records and never waits: admission must not hang on a log.
@@ -46,9 +47,8 @@ impl Audit {
     }
 
     /// Queues a record, if there is room and somebody writes.
-    pub(super) fn queue(&self, mut record: Vec<u8>) -> bool {
-        record.shrink_to_fit();
-        self.waiting.admit(record.len()) && self.records.send(record).is_ok()
+    pub(super) fn queue(&self, record: Vec<u8>) -> bool {
+        self.waiting.admit(record.capacity()) && self.records.send(record).is_ok()
     }
 }
 
@@ -117,7 +117,7 @@ impl Records {
     /// Makes room again; what was lost meanwhile, if anything was.
     pub(super) fn written(&self, records: &[Vec<u8>]) -> Option<Dropped> {
         let Waiting { bytes, lost, metrics } = &*self.waiting;
-        let written = records.iter().map(Vec::len).sum();
+        let written = records.iter().map(Vec::capacity).sum();
         bytes.fetch_sub(written, Ordering::AcqRel);
         metrics.audit_written(records.len(), written);
         let lost = lost.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -245,7 +245,12 @@ fn now() -> String {
     Timestamp::now().to_string()
 }
 
+/// As long as a record with one finding is as JSON; a longer one makes more room.
+const USUAL: usize = 1024;
+
 /// A record as JSON.
 pub(super) fn json(record: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("a record holds nothing JSON cannot")
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, record).expect("a record holds nothing JSON cannot");
+    text
 }

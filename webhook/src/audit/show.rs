@@ -141,3 +141,70 @@ fn plain(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.into() };
     text.chars().map(escaped).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn shown(mut record: Value) -> Option<Shown> {
+        record["time"] = json!("2026-11-23T06:44:27.222620677Z");
+        Shown::read(record.to_string().as_bytes())
+    }
+
+    #[test]
+    fn each_event_has_its_words() {
+        let finding = |chain: Value| json!({"rule": "critical-on-nfs", "decision": "deny", "chain": chain, "message": "no"});
+        let [told, bare] = [finding(json!(["claim data", "NFS"])), finding(json!([]))];
+        let decision = |findings: Value, dry_run: bool| {
+            json!({
+                "event": "decision", "chainId": "c", "decision": "deny", "user": "developer",
+                "operation": "CREATE", "kind": "StatefulSet", "namespace": "vault", "name": "db",
+                "critical": "it is", "dryRun": dry_run, "findings": findings,
+            })
+        };
+        for (record, cells, reasons) in [
+            (
+                decision(json!([told, bare]), false),
+                ["deny", "CREATE", "StatefulSet vault/db", "developer"],
+                &["critical-on-nfs (deny): claim data → NFS", "critical-on-nfs (deny): no"][..],
+            ),
+            (
+                decision(json!([]), true),
+                ["deny", "CREATE", "StatefulSet vault/db", "developer"],
+                &["critical: it is", "(dry run)"],
+            ),
+            (
+                json!({"event": "dropped", "chainId": "c", "instance": "guard-0", "count": 7,
+                       "since": "a", "until": "b"}),
+                ["dropped", "", "", "guard-0"],
+                &["7 records lost from a to b"],
+            ),
+            (
+                json!({"event": "closed", "chainId": "c", "instance": "guard-0"}),
+                ["closed", "", "", "guard-0"],
+                &[],
+            ),
+        ] {
+            let record = shown(record).expect("a record");
+            let [time, rest @ ..] = record.cells();
+            assert_eq!(time, "2026-11-23T06:44:27Z");
+            assert_eq!(rest, cells);
+            assert_eq!(record.reasons(), reasons);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_shown() {
+        assert!(shown(json!({"event": "serving", "url": "u"})).is_none());
+        assert!(Shown::read(b"thread main panicked").is_none());
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        let user = "\u{1b}[2Jnobody\n";
+        let record = shown(json!({"event": "decision", "chainId": "c", "user": user})).unwrap();
+        assert_eq!(record.cells()[4], "\\u{1b}[2Jnobody\\n");
+    }
+}

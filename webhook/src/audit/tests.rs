@@ -307,3 +307,19 @@ fn the_schema_describes_every_line_to_its_last_field() {
     let events: Vec<_> = seen.iter().map(String::as_str).collect();
     assert_eq!(events, ["closed", "dropped", "opened", "rotated"]);
 }
+
+#[test]
+fn the_page_tells_of_every_field() {
+    const PAGE: &str = include_str!("../../../docs/audit.md");
+    let schema = serde_json::to_value(schemars::schema_for!(Line)).unwrap();
+    let forms = schema["$defs"].as_object().unwrap();
+    let fields: std::collections::BTreeSet<_> = forms
+        .values()
+        .filter_map(|form| form["properties"].as_object())
+        .flat_map(|properties| properties.keys())
+        .collect();
+    assert!(fields.len() > 30, "{fields:?}");
+    for field in fields {
+        assert!(PAGE.contains(&format!("`{field}`")), "{field} is not described");
+    }
+}

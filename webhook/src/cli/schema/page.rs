@@ -126,12 +126,15 @@ fn text(node: &Value) -> String {
     }
 }
 
-/// The texts a form may be, if these are all.
+/// The texts a form may be, if it is one of a few values. What else stands for one of
+/// them, as `false` does for `off`, is not shown.
 fn values(form: &Value) -> Option<Vec<&str>> {
     if let Some(all) = form["enum"].as_array() {
         return all.iter().map(Value::as_str).collect();
     }
-    form["oneOf"].as_array()?.iter().map(|one| one["const"].as_str()).collect()
+    let all: Option<Vec<_>> =
+        form["oneOf"].as_array()?.iter().map(|one| one.get("const")).collect();
+    Some(all?.into_iter().filter_map(Value::as_str).collect())
 }
 
 fn one_of(values: &[&str]) -> String {
