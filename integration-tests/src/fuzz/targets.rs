@@ -73,7 +73,6 @@ impl Targets {
         // JSON is YAML, and bends as a tree.
         configs.push(json!({"drivers": drivers}).to_string().into_bytes());
         Self {
-            logs: logs::logs(&runtime),
             runtime,
             reviewer,
             service,
@@ -82,6 +81,7 @@ impl Targets {
             heads: corpus::HEADS.iter().map(|text| text.as_bytes().to_vec()).collect(),
             drivers: drivers.iter().map(|driver| driver.to_string().into_bytes()).collect(),
             configs,
+            logs: corpus::LOGS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         }
     }
 

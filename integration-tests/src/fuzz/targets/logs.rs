@@ -1,20 +1,6 @@
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use nfs_guard::{
-    audit::{Log, Origin, audit, show::Shown, verify::Verifier},
-    cluster::View,
-    metrics::Metrics,
-    reviewer::Reviewer,
-};
-use nfs_guard_policies::{Gate, Policy};
-use tokio::runtime::Runtime;
+use nfs_guard::audit::{show::Shown, verify::Verifier};
 
 use super::{Said, Target};
-use crate::fuzz::corpus;
 
 /// Audit logs, as somebody may have bent them.
 pub(super) struct Logs<'a>(pub(super) &'a [Vec<u8>]);
@@ -71,47 +57,18 @@ impl Target for Logs<'_> {
     }
 }
 
-/// Two logs of two replicas.
-pub(super) fn logs(runtime: &Runtime) -> Vec<Vec<u8>> {
-    ["guard-0", "guard-1"].map(|instance| log(runtime, instance)).to_vec()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::corpus::LOGS;
 
-fn log(runtime: &Runtime, instance: &str) -> Vec<u8> {
-    let metrics = Arc::new(Metrics::default());
-    let (audit, writer) = audit(Arc::clone(&metrics));
-    let view = View::fixed(corpus::cluster());
-    let reviewer = Reviewer::new(Policy::default(), view, audit, metrics);
-    for review in corpus::reviews().into_iter().take(REVIEWS) {
-        for gate in [Gate::Mutating, Gate::Validating] {
-            let review = reviewer.review(gate, &review, Duration::from_secs(1));
-            runtime.block_on(review).expect("the corpus is reviews");
+    #[test]
+    fn what_was_written_once_is_still_whole() {
+        for log in LOGS {
+            let mut verifier = Verifier::default();
+            verifier.read("-", log.as_bytes()).expect("it is in memory");
+            let report = verifier.finish();
+            assert!(report.whole && report.records == 5, "{report:?}");
         }
-    }
-    // The log is closed when nobody records any more.
-    drop(reviewer);
-    let text = Text::default();
-    let origin = Origin { instance: instance.to_owned(), ..Origin::default() };
-    writer.run(Log::to_stream(Box::new(text.clone()), &origin));
-    let written = text.0.lock().expect("nobody panics while writing").clone();
-    let lines = written.split(|byte| *byte == b'\n').count();
-    assert!(lines > 3, "records between opened and closed");
-    written
-}
-
-/// Of so many reviews, so that a log is short and much of it can be bent in a
-/// second.
-const REVIEWS: usize = 3;
-
-/// An output that can still be read when it was given away.
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Text {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics while writing").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
