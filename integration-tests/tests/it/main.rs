@@ -14,6 +14,7 @@ mod fs_group;
 mod fuzz;
 mod http;
 mod kinds;
+mod kube_audit;
 mod manifests;
 mod metrics;
 mod mutating;
