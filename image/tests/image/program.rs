@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use nfs_guard_image::ENTRYPOINT;
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::{
@@ -32,15 +31,12 @@ fn replays_the_incident_over_tls() {
 
 #[test]
 #[ignore = "needs the image: make image"]
-fn may_write_nowhere_not_even_beside_itself() {
+fn may_write_nowhere() {
     let Some(root) = EmptyRoot::new() else { return };
-    for file in ["/ca.crt", ENTRYPOINT] {
-        let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let arguments = [&["serve", "--embedded", "--ca-out", file], &listen[..]].concat();
-        let ran = root.run(&arguments, &[]);
-        assert_eq!(ran.status.code(), Some(1), "{ran:?}");
-        assert!(text(&ran.stderr).contains("Permission denied"), "{ran:?}");
-    }
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let ran = root.run(&[&["serve", "--embedded"], &listen[..]].concat(), &[("TMPDIR", "/")]);
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert!(text(&ran.stderr).contains("Permission denied"), "{ran:?}");
 }
 
 /// As in a pod: a name in the hosts file, by a name server, and completed by a
@@ -72,13 +68,12 @@ fn says_so_when_there_is_no_such_name() {
     rights::with_port_53("program::says_so_when_there_is_no_such_name", || {
         let names = NameServer::start("apiserver.example.test", APISERVER);
         let told = serve("missing.example.test", 6443, "", &names);
-        assert!(told.starts_with(
-            "error: cannot reach the cluster at https://missing.example.test:6443/: "
-        ));
-        assert!(
-            told.contains("failed to lookup address information: Name or service not known"),
-            "{told}"
-        );
+        for part in [
+            "error: cannot reach the cluster at https://missing.example.test:6443",
+            "failed to lookup address information: Name or service not known",
+        ] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
         assert!(names.asked().iter().any(|name| name == "missing.example.test"));
     });
 }
