@@ -1,3 +1,5 @@
+mod logs;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
@@ -7,7 +9,7 @@ use axum::{
 use json_patch::Patch;
 use k8s_openapi::ByteString;
 use nfs_guard::{
-    audit::{Audit, AuditWriter},
+    audit::{AuditWriter, audit},
     cluster::View,
     config,
     metrics::Metrics,
@@ -50,6 +52,7 @@ pub(super) struct Targets {
     heads: Vec<Vec<u8>>,
     drivers: Vec<Vec<u8>>,
     configs: Vec<Vec<u8>>,
+    logs: Vec<Vec<u8>>,
 }
 
 impl Targets {
@@ -57,7 +60,7 @@ impl Targets {
         let runtime =
             Builder::new_current_thread().enable_time().build().expect("a runtime starts");
         let metrics = Arc::new(Metrics::default());
-        let (audit, writer) = Audit::new(Arc::clone(&metrics));
+        let (audit, writer) = audit(Arc::clone(&metrics));
         let view = View::fixed(corpus::cluster());
         let reviewer = Reviewer::new(Policy::default(), view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
@@ -78,15 +81,17 @@ impl Targets {
             heads: corpus::HEADS.iter().map(|text| text.as_bytes().to_vec()).collect(),
             drivers: drivers.iter().map(|driver| driver.to_string().into_bytes()).collect(),
             configs,
+            logs: corpus::LOGS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Box<dyn Target + '_>> {
-        let all: [Box<dyn Target>; 4] = [
+        let all: [Box<dyn Target>; 5] = [
             Box::new(Reviews(self)),
             Box::new(Heads(self)),
             Box::new(Drivers(self)),
             Box::new(Configs(self)),
+            Box::new(logs::Logs(&self.logs)),
         ];
         all.into_iter()
     }

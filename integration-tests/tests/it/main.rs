@@ -2,17 +2,21 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
+mod audit;
 mod chart;
 mod command_line;
 mod control_plane;
 mod edge;
+mod embedded;
 mod enforcement;
 mod faults;
 mod fs_group;
 mod fuzz;
 mod http;
 mod kinds;
+mod kube_audit;
 mod manifests;
+mod metrics;
 mod mutating;
 mod oracle;
 mod outage;
