@@ -1,13 +1,23 @@
 //! Writes the image to `target/image`, under the name `IMAGE`
 //! (`nfs-guard:<version>`): `make image`.
-#![expect(clippy::print_stdout, reason = "it is what the program is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what the program is for")]
 
-use std::{env, fs};
+use std::{env, fs, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use nfs_guard_image::{BUDGET, Image, Layout, Reference, Release};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write() -> Result<()> {
     let Release { program, version, labels, created, target } = Release::build()?;
     let name = env::var("IMAGE").unwrap_or_else(|_| format!("nfs-guard:{version}"));
     let reference: Reference = name.parse()?;
