@@ -12,6 +12,7 @@ mod fs_group;
 mod fuzz;
 mod http;
 mod kinds;
+mod lifecycle;
 mod manifests;
 mod mutating;
 mod oracle;
