@@ -159,7 +159,7 @@ impl Credentials {
     }
 
     /// The settings of a client in this process.
-    pub(crate) async fn client_config(&self, user: User) -> Result<kube::Config> {
+    pub async fn client_config(&self, user: User) -> Result<kube::Config> {
         let path = self.kubeconfig(user);
         let kubeconfig =
             Kubeconfig::read_from(&path).with_context(|| format!("reading {}", path.display()))?;

@@ -148,7 +148,7 @@ impl LiveCluster {
         }
         let kubectl = self.kubectl();
         wait_for("both nodes to take pods", DEADLINE, || {
-            let nodes = kubectl.get(&["nodes", "-l", "kubernetes.io/os"]);
+            let nodes = kubectl.get(&["nodes", "-l", "type=host"]);
             let taken = |node: &&Value| node["spec"]["taints"].is_null();
             let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
             Ok(if nodes.iter().filter(taken).count() == HostNode::ALL.len() {
@@ -160,8 +160,9 @@ impl LiveCluster {
     }
 }
 
-/// Above 1023, so that no test needs to be root; all else is the chart's own.
-const SETTINGS: &str = "service.port=8443";
+/// A port above 1023, so that no test needs to be root, and nodes whose pods really
+/// run; all else is the chart's own.
+const SETTINGS: &str = "service.port=8443,nodeSelector.type=host";
 const WEBHOOK: &str = "app.kubernetes.io/component=webhook";
 const DEADLINE: Duration = Duration::from_secs(30);
 

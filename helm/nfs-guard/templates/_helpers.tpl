@@ -169,6 +169,20 @@ and only what was called before is called again after that.
 {{- end }}
 
 {{/*
+What becomes of writes to critical namespaces while the guard is away. Where no rule may
+deny, none of them is refused: `mode` of those that can is asked.
+*/}}
+{{- define "nfs-guard.criticalFailurePolicy" -}}
+{{- $denies := false -}}
+{{- range $rule := list "critical-on-nfs" -}}
+{{- if eq "enforce" (dig "rules" $rule "mode" "enforce" $.Values.config | toString) -}}
+{{- $denies = true -}}
+{{- end -}}
+{{- end -}}
+{{- $denies | ternary .Values.webhook.critical.failurePolicy "Ignore" -}}
+{{- end }}
+
+{{/*
 Namespaces the guard never judges: those a cluster cannot start without, and its own.
 */}}
 {{- define "nfs-guard.excludedNamespaces" -}}

@@ -52,6 +52,21 @@ volumeMounts:
     readOnly: true
 {{- end }}
 
+{{/*
+Another zone, if there is one to be had.
+*/}}
+{{- define "nfs-guard.apartInZones" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: topology.kubernetes.io/zone
+        labelSelector:
+          matchLabels:
+            {{- include "nfs-guard.webhookLabels" . | nindent 12 }}
+        matchLabelKeys: [pod-template-hash]
+{{- end }}
+
 {{- define "nfs-guard.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

@@ -82,7 +82,7 @@ async fn register(host: &Host) -> Result<()> {
     let node = json!({
         "metadata": {
             "name": name,
-            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
+            "labels": {"type": "host", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
         },
     });
     create(&nodes, node).await.context("registering the node")?;

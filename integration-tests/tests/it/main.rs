@@ -2,10 +2,12 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
+mod audit;
 mod chart;
 mod command_line;
 mod control_plane;
 mod edge;
+mod embedded;
 mod enforcement;
 mod faults;
 mod fs_group;
@@ -14,6 +16,7 @@ mod http;
 mod kinds;
 mod lifecycle;
 mod manifests;
+mod metrics;
 mod mutating;
 mod oracle;
 mod outage;

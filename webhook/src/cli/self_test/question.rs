@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use nfs_guard_policies::{Gate, Policy, Snapshot, decide, rules::CRITICAL_LABEL};
 use serde_json::{Value, json};
 
-use crate::review::{Answer, Request};
+use crate::{
+    audit::Decision,
+    review::{Answer, Request},
+};
 
 /// The namespace and the user of every review. It need not exist, and what is
 /// written to it is judged by the configuration and the object alone; so the
@@ -45,7 +48,8 @@ pub(super) fn expected(gate: Gate, review: &[u8], policy: &Policy) -> anyhow::Re
     let answer = match request.subject(gate)? {
         Some(subject) => {
             let outcome = decide(&subject, &Snapshot::complete(), policy, Timestamp::now());
-            Answer::of(&request.uid, &outcome.verdict)
+            let verdict = &outcome.verdict;
+            Answer::of(&request.uid, verdict, Decision::is_due(verdict))
         }
         None => Answer::unjudged(&request.uid),
     };
