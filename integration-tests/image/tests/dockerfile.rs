@@ -52,7 +52,9 @@ fn is_given_every_member_of_the_workspace() {
     let ignored = read(".dockerignore");
     let given: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let files = [".cargo", "Cargo.lock", "Cargo.toml"];
-    assert_eq!(given, members.iter().map(String::as_str).chain(files).collect());
+    // One that lies in another comes with it.
+    let folders = members.iter().filter_map(|member| member.split('/').next());
+    assert_eq!(given, folders.chain(files).collect());
 }
 
 /// The instructions of a stage, in order.
