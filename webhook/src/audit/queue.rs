@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    record::{Decision, Dropped, json},
+    record::{Decision, Dropped},
     writer::AuditWriter,
 };
 use crate::metrics::Metrics;
@@ -40,8 +40,8 @@ pub fn audit(metrics: Arc<Metrics>) -> (Audit, AuditWriter) {
 impl Audit {
     /// Queues a record; one that does not fit is lost, counted and logged, and
     /// the chain says so when there is room again.
-    pub fn record(&self, record: &Decision) {
-        if !self.queue(json(record)) {
+    pub fn record(&self, mut record: Decision) {
+        if !self.queue(record.fit()) {
             tracing::error!(uid = record.uid, decision = record.decision, "audit record lost");
         }
     }
