@@ -14,11 +14,11 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-/// Most bytes of records that wait to be written: half a second of them, were
-/// every review of a busy replica (15,000 a second) one to record, at half a KiB
+/// Most bytes of records that wait to be written: a quarter of a second of them,
+/// were every review of a busy replica (15,000 a second) one to record, at a KiB
 /// each. A full queue means that the output does not drain. Bytes and not
-/// records, since one may be a hundred times as large as another; and as they lie
-/// in memory, which may be twice their length.
+/// records, since one may be twenty times as large as another; and as they lie in
+/// memory, which may be twice their length.
 pub(super) const MOST_WAITING: usize = 4 << 20;
 
 /// Takes records and never waits: admission must not hang on a log.
@@ -48,7 +48,15 @@ impl Audit {
 
     /// Queues a record, if there is room and somebody writes.
     pub(super) fn queue(&self, record: Vec<u8>) -> bool {
-        self.waiting.admit(record.capacity()) && self.records.send(record).is_ok()
+        if !self.waiting.admit(record.capacity()) {
+            return false;
+        }
+        let sent = self.records.send(record).is_ok();
+        if !sent {
+            // Its writer panicked.
+            self.waiting.metrics.audit_dropped();
+        }
+        sent
     }
 }
 
