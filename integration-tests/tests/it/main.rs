@@ -15,6 +15,7 @@ mod fuzz;
 mod http;
 mod kinds;
 mod kube_audit;
+mod lifecycle;
 mod manifests;
 mod metrics;
 mod mutating;
