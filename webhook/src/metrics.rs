@@ -1,5 +1,7 @@
 //! Prometheus metrics. Labels are bounded: never the name of an object.
 
+mod certificates;
+
 use std::time::Duration;
 
 use nfs_guard_policies::{Snapshot, Subject, Verdict, facts::Kind};
@@ -29,6 +31,7 @@ pub struct Metrics {
     audit_dropped: Counter,
     config_good: Gauge,
     crowded_out: Family<Crowded, Counter>,
+    certificates: certificates::Certificates,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +108,7 @@ impl Default for Metrics {
             "Connections closed because there was no room for more",
             crowded_out.clone(),
         );
+        let certificates = certificates::Certificates::register(&mut registry);
         Self {
             registry,
             reviews,
@@ -116,6 +120,7 @@ impl Default for Metrics {
             audit_dropped,
             config_good,
             crowded_out,
+            certificates,
         }
     }
 }

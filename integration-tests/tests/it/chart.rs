@@ -26,6 +26,8 @@ fn refuses_values_it_does_not_know() {
         ("mutating.enable=true", "additional properties 'enable' not allowed"),
         ("mutating.enabled=yes", "got string, want boolean"),
         ("service.port=https", "got string, want integer"),
+        ("certificates.mode=vault", "value must be one of 'managed', 'external', 'cert-manager'"),
+        ("certificates.issuerRef.kind=ClusterIssuer", "'name' required"),
         ("fullnameOverride=NFS", "does not match pattern"),
     ] {
         let ran = helm.run(&["template", CHART, "--set", value]);
@@ -55,11 +57,16 @@ fn names_every_object_after_the_release() {
             "MutatingWebhookConfiguration",
             "Role",
             "RoleBinding",
+            "Secret",
             "Service",
             "ServiceAccount",
             "ValidatingWebhookConfiguration",
         ];
-        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), name.to_owned())));
+        let named = |kind: &str| match kind {
+            "Secret" => format!("{name}-tls"),
+            _ => name.to_owned(),
+        };
+        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), named(kind))));
     }
 }
 
@@ -137,9 +144,10 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
         &["watch", "csidrivers.storage.k8s.io"],
+        &["watch", own_validating],
         &["patch", own_validating],
         &["patch", own_mutating],
-        &["create", "secrets"],
+        &["watch", "secrets/rights-nfs-guard-tls"],
         &["update", "secrets/rights-nfs-guard-tls"],
     ] {
         assert!(can(granted), "{granted:?} is granted");
@@ -147,7 +155,9 @@ fn grants_what_the_guard_needs_and_no_more() {
     for withheld in [
         &["get", "secrets"][..],
         &["get", "secrets/other"],
-        &["create", "secrets", "--namespace=default"],
+        &["watch", "secrets"],
+        &["create", "secrets"],
+        &["delete", "secrets/rights-nfs-guard-tls"],
         &["patch", validating],
         &["patch", mutating],
         &["delete", own_validating],

@@ -80,12 +80,12 @@ impl Running {
         raise_file_limit();
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
-        let tls = server_config(slot).context("TLS cannot be set up")?;
+        let tls = server_config(Arc::clone(&slot)).context("TLS cannot be set up")?;
         let (log, writer) = Audit::new(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy(config), view, log, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
         let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
-        let service = Service::new(reviewer, metrics, Limits::default());
+        let service = Service::new(reviewer, metrics, slot, Limits::default());
         let serving = listeners.serve(service.clone(), Arc::new(tls));
         let (line, first_line) = oneshot::channel();
         let audit = tokio::task::spawn_blocking(move || {
