@@ -47,6 +47,16 @@ impl Entries {
         Self { version, entries: configuration.entries() }
     }
 
+    /// Entries of these names and bundles; an empty bundle is none.
+    #[cfg(test)]
+    pub(crate) fn given(version: String, entries: &[(String, String)]) -> Self {
+        let entries = entries.iter().map(|(name, pem)| Entry {
+            name: name.clone(),
+            ca_bundle: (!pem.is_empty()).then(|| ByteString(pem.as_bytes().to_vec())),
+        });
+        Self { version, entries: entries.collect() }
+    }
+
     /// Whether every entry carries that bundle.
     pub(crate) fn all_carry(&self, ca_bundle: &str) -> bool {
         let carries = |entry: &Entry| {

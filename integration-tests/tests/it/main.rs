@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
+mod certificates;
 mod chart;
 mod command_line;
 mod control_plane;
