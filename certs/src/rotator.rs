@@ -29,7 +29,7 @@ use crate::issue::Lifetimes;
 use crate::names::ServerNames;
 use crate::plan::Step;
 use crate::slot::Slot;
-use crate::store::Store;
+use crate::store::{ROTATE, Store};
 
 /// How long API servers and replicas get to learn of a step before the next is taken:
 /// 10 minutes. A connection that has died unnoticed is given up by a watch of ours
@@ -189,6 +189,7 @@ impl Rotator {
             self.say_who_is_trusted(moment, &mut tell);
 
             let Wanted { step, publish, ask_again } = self.view.wanted(moment);
+            self.forget_pauses(step.is_some(), &publish);
             let now = Instant::now();
             let mut wake = now + ask_again.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
             if let Some((step, reason)) = step {
@@ -257,12 +258,23 @@ impl Rotator {
             Some(Complaint::Unusable(reason)) => {
                 tracing::error!(%secret, %reason, "what the Secret holds cannot be served");
             }
-            None => tracing::info!(%secret, "the Secret can be used again"),
+            Some(Complaint::UnknownRequest(value)) => {
+                tracing::error!(%secret, annotation = ROTATE, value, "not known: `ca` and `leaf` are");
+            }
+            None => tracing::info!(%secret, "nothing is wrong with the Secret any more"),
         }
         if complaint.is_some() {
             tell(Event::Failed(Attempt::Read));
         }
         self.complaint = complaint;
+    }
+
+    /// What is wanted no more, another replica did: the next time starts afresh.
+    fn forget_pauses(&mut self, storing: bool, publishing: &[Configuration]) {
+        if !storing {
+            self.storing = Pause::default();
+        }
+        self.publishing.retain(|configuration, _| publishing.contains(configuration));
     }
 
     fn say_who_is_trusted(&mut self, moment: Moment, tell: &mut impl FnMut(Event<'_>)) {

@@ -83,7 +83,17 @@ pub(crate) struct StoreError {
 
 /// What a person asks for by an annotation of the Secret.
 pub(crate) fn request(secret: &Secret) -> Option<Request> {
-    Request::parse(secret.metadata.annotations.as_ref()?.get(ROTATE)?)
+    Request::parse(annotation(secret)?)
+}
+
+/// What a person asks for that cannot be done.
+pub(crate) fn unknown_request(secret: &Secret) -> Option<String> {
+    let value = annotation(secret)?;
+    Request::parse(value).is_none().then(|| value.to_owned())
+}
+
+fn annotation(secret: &Secret) -> Option<&str> {
+    secret.metadata.annotations.as_ref()?.get(ROTATE).map(String::as_str)
 }
 
 /// `secret` with `material` in its data, as that step left it, and without the request that is

@@ -123,6 +123,23 @@ async fn what_is_served_is_stored_again_if_the_secret_loses_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_known_is_told_of_once_and_changes_nothing() {
+    let server = installed();
+    let mut replica = Replica::start(&server);
+    replica.tells("trusted true", 1).await;
+    let before = stored(&server);
+
+    annotate(&server, "everything");
+    replica.tells("failed to read", 1).await;
+    annotate(&server, "leaf");
+    replica.tells("reissue", 1).await;
+
+    assert!(stored(&server).ca_bundle() == before.ca_bundle());
+    let failures = replica.told().into_iter().filter(|event| event.starts_with("failed"));
+    assert_eq!(failures.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotation_waits_for_apiservers_and_for_replicas() {
     let server = installed();
     let mut replicas = [Replica::start(&server), Replica::start(&server)];

@@ -12,7 +12,7 @@ use crate::ca_bundle::{Configuration, Entries};
 use crate::issue::{Issuance, IssueError, Lifetimes, retire};
 use crate::names::ServerNames;
 use crate::plan::{Plan, Reason, Step};
-use crate::store::{filled, request};
+use crate::store::{filled, request, unknown_request};
 
 /// One moment, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -239,7 +239,9 @@ impl View {
         if self.secret.is_none() {
             return Some(Complaint::Missing);
         }
-        self.custody.complaint(&self.names, moment.wall).map(Complaint::Unusable)
+        let complaint = self.custody.complaint(&self.names, moment.wall).map(Complaint::Unusable);
+        let unknown = || unknown_request(self.secret.as_ref()?).map(Complaint::UnknownRequest);
+        complaint.or_else(unknown)
     }
 }
 
@@ -250,6 +252,8 @@ pub(crate) enum Complaint {
     Missing,
     /// What it holds is no good.
     Unusable(Reason),
+    /// The annotation that asks for a rotation has this value.
+    UnknownRequest(String),
 }
 
 impl Publication {
