@@ -7,9 +7,10 @@ CARGO ?= cargo
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## fetch crates and build the control plane the tests run on (first time: about 7 minutes)
+deps: ## fetch crates and build the control plane the tests run on (first time: about 8 minutes)
 	$(CARGO) fetch --locked
 	integration-tests/control-plane/build.sh
+	integration-tests/promtool/build.sh
 
 demo: ## replay the incident against a server of its own
 	@$(CARGO) run --locked --quiet --package nfs-guard -- demo

@@ -73,6 +73,17 @@ pub fn nfs_guard() -> Result<&'static Path> {
     }
 }
 
+/// Prometheus' promtool, built once by `promtool/build.sh`. Where that fails, as
+/// without Go, the error says what is missing.
+pub fn promtool() -> Result<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/promtool/build.sh");
+    match BUILT.get_or_init(|| built_by(script).map_err(|error| format!("{error:#}"))) {
+        Ok(path) => Ok(path),
+        Err(error) => bail!("{error}"),
+    }
+}
+
 /// The folder Cargo puts the running profile's binaries in, such as `target/debug`.
 pub fn profile_folder() -> Result<PathBuf> {
     let executable = env::current_exe().context("finding the running test's path")?;
@@ -86,14 +97,18 @@ pub fn profile_folder() -> Result<PathBuf> {
 }
 
 fn build_control_plane() -> Result<PathBuf> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane/build.sh");
+    built_by(concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane/build.sh"))
+}
+
+/// The path that script prints when it has built what is not built yet.
+fn built_by(script: &str) -> Result<PathBuf> {
     let output = Command::new(script)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("starting {script}"))?;
     ensure!(output.status.success(), "{script} failed: {}", output.status);
-    let folder = String::from_utf8(output.stdout).context("build.sh printed no UTF-8")?;
-    Ok(PathBuf::from(folder.trim()))
+    let path = String::from_utf8(output.stdout).context("build.sh printed no UTF-8")?;
+    Ok(PathBuf::from(path.trim()))
 }
 
 fn build_nfs_guard() -> Result<PathBuf> {

@@ -6,7 +6,7 @@ mod readiness;
 use std::{
     io::Write as _,
     net::Ipv4Addr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Instant,
 };
@@ -130,6 +130,13 @@ impl ControlPlane {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// The API server's audit log: a line of JSON for each write of what the guard
+    /// judges.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder().join(components::AUDIT_LOG)
     }
 
     /// The keys and kubeconfigs.

@@ -69,7 +69,10 @@ impl Guard {
         succeeded(control_plane.helm().install(
             Self::NAME,
             Self::NAME,
-            &["--set", &format!("service.port={SERVICE_PORT},service.clusterIP={address}")],
+            &[
+                "--set",
+                &format!("replicas=0,service.port={SERVICE_PORT},service.clusterIP={address}"),
+            ],
         ))?;
         let admin = control_plane.kubectl(User::Admin);
         let guard = Self {
@@ -196,6 +199,12 @@ impl Guard {
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.options.config
+    }
+
+    /// The kubeconfig with its right to call the API server.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.options.kubeconfig
     }
 
     /// The guard's configuration and its right to call the API server, as a pod

@@ -88,7 +88,8 @@ pub(crate) fn named_drivers<'de, D: Deserializer<'de>>(
     Ok(drivers)
 }
 
-/// What is known of one driver.
+/// What is known of one driver. An exact name beats a pattern; among equals the
+/// first wins. At least one of `names` and `patterns` is needed.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Driver {
@@ -100,7 +101,7 @@ pub struct Driver {
     /// match the whole name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<Pattern>,
-    /// What decides, in order; the first that holds wins.
+    /// What decides, in order: the first case whose condition holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cases: Vec<Case>,
     /// What it is when no case holds.
@@ -120,10 +121,10 @@ pub struct Driver {
     /// hands the fsGroup over, and `fsGroupChangePolicy` is ignored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_fs_group: bool,
-    /// NFS version the driver mounts whatever the options say.
+    /// NFS version the driver mounts whatever the options say; shown in the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_fixed: Option<String>,
-    /// Where these facts were read.
+    /// Where these facts were read; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }

@@ -1,8 +1,9 @@
 //! The configuration as it is written: one file, every field with a default,
 //! so that an empty one is a working policy.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     backing::Kind,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Configuration of nfs-guard.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct GuardConfig {
     /// Version of this form.
@@ -22,10 +23,12 @@ pub struct GuardConfig {
     pub kind: ConfigKind,
     /// What is critical: whatever any one of these lists names.
     pub critical: Critical,
-    /// Namespaces in which nothing is judged. A server adds its own.
+    /// Namespaces in which nothing is judged. A guard that serves a cluster always
+    /// adds its own; `check` and `serve --embedded` do not.
+    #[schemars(extend("examples" = [["kube-system", "ci-*"]]))]
     pub excluded_namespaces: Vec<Glob>,
-    /// Drivers the catalogue does not know, or knows otherwise; these win. Each
-    /// has at least one name or pattern.
+    /// Drivers that the catalogue does not know, or knows otherwise. An entry for a
+    /// name that is compiled in replaces what is known of it, whole.
     #[serde(deserialize_with = "named_drivers")]
     pub drivers: Vec<Driver>,
     /// The rules, each by its name.
@@ -46,7 +49,7 @@ impl Default for GuardConfig {
 }
 
 /// Versions of the configuration's form.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ApiVersion {
     /// The only one so far.
     #[default]
@@ -55,7 +58,7 @@ pub enum ApiVersion {
 }
 
 /// Name of the configuration's form.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ConfigKind {
     /// The only one.
     #[default]
@@ -64,20 +67,26 @@ pub enum ConfigKind {
 
 /// What is critical. Labels on objects are opt-in, not a control: who may edit
 /// an object may drop them. What binds is the namespace and this file.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Critical {
-    /// Label selectors on the object or its pod template.
+    /// Selectors on the labels of the object, of its pod template, or of a `CronJob`'s
+    /// job template.
     #[serde(deserialize_with = "selector::configured")]
     #[schemars(with = "Vec<ConfiguredSelector>")]
+    #[schemars(extend("examples" = [[{"matchLabels": {"tier": "db"}}]]))]
     pub object_selectors: Vec<LabelSelector>,
-    /// Label selectors on the object's namespace.
+    /// Selectors on the labels of the object's namespace.
     #[serde(deserialize_with = "selector::configured")]
     #[schemars(with = "Vec<ConfiguredSelector>")]
+    #[schemars(extend("examples" = [[{"matchExpressions": [{"key": "tier", "operator": "In", "values": ["db", "queue"]}]}]]))]
     pub namespace_selectors: Vec<LabelSelector>,
-    /// Namespaces by name; `*` and `?` are wildcards.
+    /// Namespaces by name; `["*"]` makes everything critical.
+    #[schemars(extend("examples" = [["vault", "db-*"]]))]
     pub namespaces: Vec<Glob>,
-    /// Priority classes by name.
+    /// Priority classes by name, as the pod or the pod template names them. Kubernetes
+    /// writes a cluster-wide default class into pods, not into templates.
+    #[schemars(extend("examples" = [["system-*"]]))]
     pub priority_classes: Vec<Glob>,
 }
 
@@ -94,7 +103,7 @@ impl Default for Critical {
 }
 
 /// The rules, each by its name.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Rules {
     /// No critical workload on NFS.
@@ -104,14 +113,17 @@ pub struct Rules {
 }
 
 /// Settings of the rule `critical-on-nfs`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CriticalOnNfs {
-    /// What a finding leads to.
+    /// What a finding leads to: `enforce` denies, `warn` allows with a warning,
+    /// `audit` allows and records, `off` asks nothing.
     pub mode: Mode,
-    /// What a volume leads to whose backing the API objects do not decide.
+    /// What a volume leads to whose storage the API objects do not decide; never more
+    /// than `mode` would.
     pub on_unknown: OnUnknown,
-    /// The kinds of storage no critical workload may use.
+    /// The kinds of storage that are forbidden. An empty list forbids nothing.
+    #[schemars(extend("examples" = [["nfs", "other-network-fs"]]))]
     pub forbid: Vec<Forbidden>,
 }
 
@@ -122,14 +134,18 @@ impl Default for CriticalOnNfs {
 }
 
 /// Settings of the rule `fs-group-change-policy`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FsGroupChangePolicy {
-    /// What a missing policy leads to: `enforce` adds it, `warn` only says so.
+    /// What a missing policy leads to: `enforce` adds it and warns that it did, `warn`
+    /// only warns, `audit` only records, `off` asks nothing. Nothing is ever denied for it.
     pub mode: Mode,
-    /// The volumes for whose sake the policy is added.
+    /// The volumes for whose sake the policy is added: `persistent`, all where it can
+    /// matter, or `nfs`, of these only those on NFS.
     pub scope: FsGroupScope,
-    /// The objects it is added to.
+    /// What it is added to: `pods` as they are created, the pod `templates` of workloads.
+    /// What is not named is not warned about either, except by `check`.
+    #[schemars(extend("examples" = [["pods"]]))]
     pub inject: Vec<Inject>,
 }
 
@@ -144,7 +160,7 @@ impl Default for FsGroupChangePolicy {
 }
 
 /// The volumes for whose sake `fsGroupChangePolicy` is added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FsGroupScope {
     /// Every persistent volume on which it can matter.
@@ -154,7 +170,7 @@ pub enum FsGroupScope {
 }
 
 /// The objects `fsGroupChangePolicy` is added to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Inject {
     /// Pods, as they are created.
@@ -164,8 +180,11 @@ pub enum Inject {
 }
 
 /// What a rule's finding leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = off_is_false)]
 pub enum Mode {
     /// The rule is not asked. YAML 1.1, which Helm writes, takes a bare `off`
     /// for `false`.
@@ -177,6 +196,14 @@ pub enum Mode {
     Warn,
     /// The write is denied.
     Enforce,
+}
+
+/// Adds to the schema of [`Mode`] what a bare `off` is where YAML 1.1 is read: a
+/// validator sees the value after that.
+fn off_is_false(schema: &mut Schema) {
+    if let Some(modes) = schema.get_mut("oneOf").and_then(|modes| modes.as_array_mut()) {
+        modes.push(json!({"description": "A bare `off`, as YAML 1.1 takes it.", "const": false}));
+    }
 }
 
 /// What a volume of unknown backing leads to; never more than the rule's mode.
@@ -192,12 +219,12 @@ pub enum OnUnknown {
 }
 
 /// The kinds of storage that can be forbidden.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Forbidden {
     /// NFS.
     Nfs,
-    /// Any other network filesystem.
+    /// Any other network filesystem: SMB, CephFS and the like.
     OtherNetworkFs,
 }
 
@@ -222,6 +249,14 @@ mod tests {
         assert_eq!(config.rules.critical_on_nfs.mode, Mode::Enforce);
         assert_eq!(config.critical.object_selectors.len(), 1);
         assert!(config.excluded_namespaces.iter().any(|glob| glob.matches("kube-system")));
+    }
+
+    #[test]
+    fn the_schema_takes_every_spelling_of_a_mode() {
+        let schema = schemars::schema_for!(Mode);
+        let modes = schema.get("oneOf").and_then(|modes| modes.as_array()).unwrap();
+        let spelled: Vec<_> = modes.iter().map(|mode| mode["const"].clone()).collect();
+        assert_eq!(json!(spelled), json!(["off", "audit", "warn", "enforce", false]));
     }
 
     #[test]

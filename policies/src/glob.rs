@@ -3,10 +3,11 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// A name in which `*` stands for any run of characters and `?` for one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// A name in which `*` stands for any run of characters and `?` for one. The
+/// whole name must fit; case counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Glob(String);
 

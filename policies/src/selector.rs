@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::facts::{StringMap, known, nullable};
 
 /// A Kubernetes `LabelSelector`: every requirement must hold, so that an empty
 /// one selects everything. One the apiserver would refuse selects nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "StoredSelector")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredSelector", into = "ConfiguredSelector")]
 pub struct LabelSelector {
     requirements: Vec<Requirement>,
 }
@@ -49,15 +49,17 @@ impl fmt::Display for LabelSelector {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// A requirement on one label. As in Kubernetes, a label that is absent is
+/// `NotIn` every list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Requirement {
     /// Key of the label.
     key: String,
     /// How the label's value relates to `values`.
     operator: Operator,
-    /// Values; at least one for In and `NotIn`, none for Exists and `DoesNotExist`.
-    #[serde(default)]
+    /// At least one for `In` and `NotIn`, none for `Exists` and `DoesNotExist`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<String>,
 }
 
@@ -76,7 +78,7 @@ impl Requirement {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 enum Operator {
     In,
     NotIn,
@@ -145,17 +147,36 @@ pub(crate) fn configured<'de, D: Deserializer<'de>>(
 #[serde(try_from = "ConfiguredSelector")]
 struct Configured(LabelSelector);
 
-/// A Kubernetes `LabelSelector`: every requirement must hold.
-#[derive(Deserialize, JsonSchema)]
+/// A Kubernetes label selector: every requirement must hold. An empty one is
+/// refused: in Kubernetes it selects everything, which here would be a slip of
+/// the pen.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "LabelSelector")]
 pub(crate) struct ConfiguredSelector {
     /// Labels that must have exactly these values.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     match_labels: BTreeMap<String, String>,
     /// Further requirements on labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     match_expressions: Vec<Requirement>,
+}
+
+impl From<LabelSelector> for ConfiguredSelector {
+    fn from(selector: LabelSelector) -> Self {
+        let mut configured = Self { match_labels: BTreeMap::new(), match_expressions: Vec::new() };
+        for requirement in selector.requirements {
+            match (requirement.operator, &requirement.values[..]) {
+                (Operator::In, [value])
+                    if !configured.match_labels.contains_key(&requirement.key) =>
+                {
+                    configured.match_labels.insert(requirement.key, value.clone());
+                }
+                _ => configured.match_expressions.push(requirement),
+            }
+        }
+        configured
+    }
 }
 
 impl TryFrom<ConfiguredSelector> for Configured {

@@ -1,26 +1,31 @@
 //! The command line.
 
+mod audit;
+mod audit_log;
 mod certificates;
 mod check;
 mod demo;
 mod embedded;
 mod explain_driver;
 mod kubernetes;
+mod log;
 mod running;
 mod schema;
+mod self_test;
 mod serve;
 
 use std::{
     fmt,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use nfs_guard_policies::Snapshot;
-use tracing_subscriber::EnvFilter;
 
+use self::log::Log;
+pub use self::serve::LONGEST_END;
 use crate::manifest::{InputError, Manifests};
 
 /// Keeps critical Kubernetes workloads off NFS.
@@ -40,6 +45,8 @@ enum Task {
     Demo(demo::Demo),
     Check(check::Check),
     ExplainDriver(explain_driver::ExplainDriver),
+    SelfTest(Box<self_test::SelfTest>),
+    Audit(audit::Audit),
     Schema(schema::Schema),
     /// Print a completion script for a shell
     #[command(
@@ -95,12 +102,14 @@ impl From<std::io::Error> for Failure {
 /// Runs a command to its end.
 #[must_use]
 pub fn run(command: Command) -> ExitCode {
-    log_to_standard_error();
+    let log = Log::to_standard_error();
     let ended = match command.task {
         Task::Serve(serve) => serve.run(),
         Task::Demo(demo) => demo.run(),
         Task::Check(check) => check.run(),
         Task::ExplainDriver(explain) => explain.run(),
+        Task::SelfTest(self_test) => self_test.run(),
+        Task::Audit(audit) => audit.run(),
         Task::Schema(schema) => schema.run(),
         Task::Completions { shell } => {
             let mut command = Command::command();
@@ -113,6 +122,7 @@ pub fn run(command: Command) -> ExitCode {
             printed(manual.render(&mut io::stdout())).map(|()| Exit::Good).map_err(Into::into)
         }
     };
+    log.flush();
     exit_code(ended)
 }
 
@@ -151,21 +161,6 @@ fn printed(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// JSON for machines, text for a person at a terminal.
-fn log_to_standard_error() {
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(level)
-        .with_writer(io::stderr)
-        // It would tell of a standard error that is gone, on standard error.
-        .log_internal_errors(false);
-    if io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
-    }
-}
-
 /// The configuration file, as several commands take it.
 #[derive(Debug, clap::Args)]
 struct ConfigArgument {
@@ -200,7 +195,8 @@ mod tests {
     fn the_command_line_is_sound_and_every_command_shows_an_example() {
         let command = Command::command();
         command.clone().debug_assert();
-        for task in command.get_subcommands() {
+        let tasks = command.get_subcommands();
+        for task in tasks.flat_map(|task| task.get_subcommands().chain([task])) {
             let help = task.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{} shows no example", task.get_name());
         }

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, StatusCode, Uri, header::CONTENT_TYPE};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsProtocols1};
+use hyper_rustls::{
+    FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, builderstates::WantsProtocols1,
+};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -14,7 +16,7 @@ use hyper_util::{
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
 /// Posts reviews to a guard over TLS.
@@ -33,6 +35,22 @@ impl ReviewClient {
     /// The text holds no certificate that can be used.
     pub fn new(url: &str, ca_bundle: &str) -> anyhow::Result<Self> {
         let connector = connector(ca_bundle)?.enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, url: url.to_owned() })
+    }
+
+    /// The same of a guard that is reached at another place than its own name:
+    /// its certificate must be for `server_name`, whatever the URL says.
+    ///
+    /// # Errors
+    /// The text holds no certificate that can be used, or the name is none.
+    pub fn presenting(url: &str, ca_bundle: &str, server_name: &str) -> anyhow::Result<Self> {
+        let server_name = ServerName::try_from(server_name.to_owned())
+            .with_context(|| format!("{server_name} is no name of a server"))?;
+        let connector = connector(ca_bundle)?
+            .with_server_name_resolver(FixedServerNameResolver::new(server_name))
+            .enable_http1()
+            .build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, url: url.to_owned() })
     }

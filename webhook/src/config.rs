@@ -1,13 +1,16 @@
 //! The configuration file: read at start, read again when it changes.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use nfs_guard_policies::GuardConfig;
+use ring::digest::{SHA256, digest};
+use serde::{Serialize, Serializer};
 
+use crate::audit::write_hex;
 pub use crate::manifest::InputError;
 
 /// How often the file is compared with what was read last. A ConfigMap takes
@@ -20,8 +23,42 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) config: GuardConfig,
+    pub(crate) fingerprint: Fingerprint,
     /// The file and its text; none means the defaults.
     pub(crate) file: Option<ConfigFile>,
+}
+
+/// Names the text of a configuration: the first 16 digits of what `sha256sum`
+/// says of the file. Without a file it is that of an empty one, which means the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 8]);
+
+impl Fingerprint {
+    /// The fingerprint of that text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let digest = digest(&SHA256, text.as_bytes());
+        Self(*digest.as_ref().first_chunk().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self::of("")
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A configuration file, as it was read last.
@@ -40,20 +77,26 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, InputError> {
     let Some(path) = path else { return Ok(Loaded::default()) };
     let text = read(path)?;
     let config = parse(path, &text)?;
-    Ok(Loaded { config, file: Some(ConfigFile { path: path.to_owned(), text: Ok(text) }) })
+    let fingerprint = Fingerprint::of(&text);
+    let file = ConfigFile { path: path.to_owned(), text: Ok(text) };
+    Ok(Loaded { config, fingerprint, file: Some(file) })
 }
 
 impl ConfigFile {
     /// Follows the file, for as long as it is polled: every content that is a
     /// configuration is applied, every other reported, and the last good one
     /// stays.
-    pub(crate) async fn follow(mut self, mut apply: impl FnMut(Result<GuardConfig, InputError>)) {
+    pub(crate) async fn follow(
+        mut self,
+        mut apply: impl FnMut(Result<(GuardConfig, Fingerprint), InputError>),
+    ) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             ticks.tick().await;
             let now = read(&self.path);
             if now != self.text {
-                apply(now.clone().and_then(|text| parse(&self.path, &text)));
+                let parsed = |text: &String| Ok((parse(&self.path, text)?, Fingerprint::of(text)));
+                apply(now.as_ref().map_err(Clone::clone).and_then(parsed));
                 self.text = now;
             }
         }
@@ -119,6 +162,13 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn the_fingerprint_is_what_sha256sum_begins_with() {
+        // sha256sum /dev/null
+        assert_eq!(Fingerprint::default().to_string(), "e3b0c44298fc1c14");
+        assert_ne!(Fingerprint::of("rules: {}"), Fingerprint::default());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,27 +1,32 @@
 //! Prometheus metrics. Labels are bounded: never the name of an object.
 
 mod certificates;
+mod exposition;
+mod process;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nfs_guard_policies::{Snapshot, Subject, Verdict, facts::Kind};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
-use crate::{cluster::CACHED, fault::Fault};
+use crate::{cluster::CACHED, config::Fingerprint, fault::Fault};
+
+pub use exposition::CONTENT_TYPE;
 
 /// The guard's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     reviews: Family<Review, Counter>,
     findings: Family<Finding, Counter>,
     faults: Family<FaultName, Counter>,
@@ -32,6 +37,31 @@ pub struct Metrics {
     config_good: Gauge,
     crowded_out: Family<Crowded, Counter>,
     certificates: certificates::Certificates,
+    connections: Family<Listener, Gauge>,
+    in_flight: Gauge,
+    audit_records: Counter,
+    audit_write_errors: Counter,
+    audit_queue: Gauge,
+    config: Family<Config, Gauge>,
+    config_time: Gauge,
+    watch_interruptions: Family<Cached, Counter>,
+    watch_event_time: Family<Cached, Gauge>,
+    build: Family<Build, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Listener {
+    listener: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Config {
+    fingerprint: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,57 +102,81 @@ struct Cached {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("nfs_guard");
-        let reviews = Family::default();
-        registry.register("reviews", "Admission reviews judged", reviews.clone());
-        let findings = Family::default();
-        registry.register("findings", "Findings, by what they led to", findings.clone());
-        let faults = Family::default();
-        registry.register("faults", "Requests that got no decision", faults.clone());
+        let to = &mut registry;
         // 10 µs to 2.6 s: a judgement from the caches to one that waited for look-ups.
         let seconds = Histogram::new(exponential_buckets(0.000_01, 4.0, 10));
-        registry.register(
+        to.register(
             "review_duration_seconds",
             "Time from a whole body to a decision",
             seconds.clone(),
         );
-        let look_ups = Family::default();
-        registry.register("look_ups", "Single objects asked of the apiserver", look_ups.clone());
-        let cached = Family::default();
-        registry.register("cached_objects", "Objects in the caches", cached.clone());
-        let audit_dropped = Counter::default();
-        registry.register(
-            "audit_dropped",
-            "Audit records lost because the queue was full",
-            audit_dropped.clone(),
-        );
-        let config_good = Gauge::default();
-        config_good.set(1);
-        registry.register(
-            "config_last_reload_successful",
-            "Whether the configuration file, as it is now, is in force",
-            config_good.clone(),
-        );
-        let crowded_out = Family::default();
-        registry.register(
-            "connections_crowded_out",
-            "Connections closed because there was no room for more",
-            crowded_out.clone(),
-        );
-        let certificates = certificates::Certificates::register(&mut registry);
-        Self {
-            registry,
-            reviews,
-            findings,
-            faults,
+        let metrics = Self {
+            process: process::registry(),
+            reviews: new(to, "reviews", "Admission reviews judged"),
+            findings: new(to, "findings", "Findings, by what they led to"),
+            faults: new(to, "faults", "Requests that got no decision"),
             seconds,
-            look_ups,
-            cached,
-            audit_dropped,
-            config_good,
-            crowded_out,
-            certificates,
+            in_flight: new(to, "reviews_in_flight", "Requests being judged"),
+            look_ups: new(to, "look_ups", "Single objects asked of the apiserver"),
+            cached: new(to, "cached_objects", "Objects in the caches"),
+            watch_interruptions: new(
+                to,
+                "watch_interruptions",
+                "Watches that broke and were begun again",
+            ),
+            watch_event_time: new(
+                to,
+                "watch_last_event_timestamp_seconds",
+                "When a watch last told of an object, or began to list them",
+            ),
+            audit_records: new(to, "audit_records", "Audit records of decisions that were written"),
+            audit_dropped: new(
+                to,
+                "audit_dropped",
+                "Audit records lost because no more could wait to be written",
+            ),
+            audit_write_errors: new(
+                to,
+                "audit_write_errors",
+                "Attempts to write the audit log that failed",
+            ),
+            audit_queue: new(to, "audit_queue_bytes", "Audit records that wait to be written"),
+            config_good: new(
+                to,
+                "config_last_reload_successful",
+                "Whether the configuration file, as it is now, is in force",
+            ),
+            config_time: new(
+                to,
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was read",
+            ),
+            config: new(to, "config_info", "The configuration in force, by its fingerprint"),
+            connections: new(to, "connections", "Connections that are open"),
+            crowded_out: new(
+                to,
+                "connections_crowded_out",
+                "Connections closed because there was no room for more",
+            ),
+            certificates: certificates::Certificates::register(to),
+            build: new(to, "build_info", "The program"),
+            registry,
+        };
+        metrics.config_good.set(1);
+        metrics.build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        // A rate is known from the first event on only if there was a zero before.
+        for kind in CACHED {
+            drop(metrics.watch_interruptions.get_or_create(&Cached { kind: kind.as_str() }));
         }
+        metrics
     }
+}
+
+/// A metric of that registry.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {
@@ -160,6 +214,40 @@ impl Metrics {
         self.audit_dropped.inc();
     }
 
+    /// Counts an audit record that waits to be written.
+    pub fn audit_queued(&self, bytes: usize) {
+        self.audit_queue.inc_by(count(bytes));
+    }
+
+    /// Counts audit records that were written and wait no more.
+    pub fn audit_written(&self, records: usize, bytes: usize) {
+        self.audit_records.inc_by(records as u64);
+        self.audit_queue.dec_by(count(bytes));
+    }
+
+    /// Counts an attempt to write the audit log that failed.
+    pub fn audit_write_failed(&self) {
+        self.audit_write_errors.inc();
+    }
+
+    /// Counts a connection to that listener, until what is returned is dropped.
+    #[must_use]
+    pub fn connected(&self, listener: &'static str) -> Connected {
+        let open = self.connections.get_or_create_owned(&Listener { listener });
+        open.inc();
+        Connected(open)
+    }
+
+    /// Counts an event of a watch.
+    pub fn watch_told(&self, kind: Kind) {
+        self.watch_event_time.get_or_create(&Cached { kind: kind.as_str() }).set(now());
+    }
+
+    /// Counts a watch that broke.
+    pub fn watch_interrupted(&self, kind: Kind) {
+        self.watch_interruptions.get_or_create(&Cached { kind: kind.as_str() }).inc();
+    }
+
     /// Counts a connection that was closed for lack of room: one that gave way to a
     /// newer one, or the newer one, for which nobody had to.
     pub fn crowded_out(&self, newer: bool) {
@@ -172,15 +260,126 @@ impl Metrics {
         self.config_good.set(good.into());
     }
 
-    /// Everything, in the text format.
+    /// Sets which configuration is in force from now on.
+    pub fn config_adopted(&self, fingerprint: Fingerprint) {
+        // The one before would stay as a series for ever.
+        self.config.clear();
+        self.config.get_or_create(&Config { fingerprint: fingerprint.to_string() }).set(1);
+        self.config_time.set(now());
+    }
+
+    /// Everything, in the text format ([`CONTENT_TYPE`]); what the caches hold and
+    /// how many reviews are being judged is asked of those who know.
     #[must_use]
-    pub fn render(&self, caches: &Snapshot) -> String {
+    pub fn render(&self, caches: &Snapshot, in_flight: usize) -> String {
         for kind in CACHED {
-            let count = i64::try_from(caches.count(kind)).unwrap_or(i64::MAX);
-            self.cached.get_or_create(&Cached { kind: kind.as_str() }).set(count);
+            self.cached
+                .get_or_create(&Cached { kind: kind.as_str() })
+                .set(count(caches.count(kind)));
         }
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        text
+        self.in_flight.set(count(in_flight));
+        exposition::text(&[&self.registry, &self.process])
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The time, in seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/metrics.md");
+    const ALERTS: &str = include_str!("../../docs/alerts.yaml");
+
+    /// Every metric there is, with one series at least.
+    fn text() -> String {
+        let metrics = Metrics::default();
+        let (kind, operation) = ("StatefulSet", "CREATE");
+        let (webhook, decision) = ("validating", "deny");
+        let review = Review { webhook, kind, operation, decision };
+        metrics.reviews.get_or_create(&review).inc();
+        metrics.findings.get_or_create(&Finding { rule: "a", decision }).inc();
+        metrics.fault(&Fault::Panic);
+        metrics.looked_up::<()>(Kind::Claim, Ok(true));
+        metrics.watch_told(Kind::Claim);
+        metrics.crowded_out(true);
+        metrics.config_adopted(Fingerprint::default());
+        drop(metrics.connected("admin"));
+        metrics.render(&Snapshot::default(), 0)
+    }
+
+    /// Type and labels of each metric.
+    fn told() -> BTreeMap<String, (String, BTreeSet<String>)> {
+        let mut told = BTreeMap::new();
+        let mut name = String::new();
+        for line in text().lines() {
+            if let Some((metric, kind)) =
+                line.strip_prefix("# TYPE ").and_then(|described| described.split_once(' '))
+            {
+                metric.clone_into(&mut name);
+                told.insert(name.clone(), (kind.to_owned(), BTreeSet::new()));
+            } else if let Some((_, labels)) = line.split_once('{') {
+                let labels = labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0));
+                let labels = labels.filter(|label| *label != "le").map(str::to_owned);
+                told.get_mut(&name).unwrap().1.extend(labels);
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn the_page_lists_every_metric_with_its_type_and_labels_and_no_other() {
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        let listed: BTreeMap<_, _> = rows
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').map(str::trim).collect();
+                // What a label may be stands in brackets after it.
+                let mut labels = cells[3].to_owned();
+                while let Some((before, (_, after))) = labels
+                    .split_once(" (")
+                    .and_then(|(before, rest)| Some((before, rest.split_once(')')?)))
+                {
+                    labels = format!("{before}{after}");
+                }
+                let labels = labels.split(", ").filter(|label| !label.is_empty());
+                let labels = labels.map(|label| label.trim_matches('`').to_owned()).collect();
+                (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels))
+            })
+            .collect();
+        assert_eq!(listed, told());
+    }
+
+    #[test]
+    fn the_alerts_name_no_metric_that_is_not() {
+        let told = told();
+        let mut named = 0;
+        for word in ALERTS.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            if word.starts_with("nfs_guard_") {
+                let name = word.strip_suffix("_bucket").unwrap_or(word);
+                assert!(told.contains_key(name), "{word}");
+                named += 1;
+            }
+        }
+        assert!(named > 5);
     }
 }

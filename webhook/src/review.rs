@@ -43,6 +43,8 @@ pub struct Request<'a> {
 struct GroupVersionKind<'a> {
     #[serde(borrow, default)]
     group: Text<'a>,
+    #[serde(borrow, default)]
+    version: Text<'a>,
     #[serde(borrow)]
     kind: Text<'a>,
 }
@@ -51,6 +53,8 @@ struct GroupVersionKind<'a> {
 struct UserInfo<'a> {
     #[serde(borrow, default)]
     username: Text<'a>,
+    #[serde(borrow)]
+    groups: Option<Vec<Text<'a>>>,
 }
 
 impl<'a> Request<'a> {
@@ -113,6 +117,18 @@ impl<'a> Request<'a> {
             Scope::Cluster => Text::default(),
         };
         Ok(Some(Subject { gate, change, namespace, user: self.user_info.username.clone() }))
+    }
+
+    /// The groups of who makes the write.
+    pub fn groups(&self) -> impl Iterator<Item = &Text<'a>> {
+        self.user_info.groups.iter().flatten()
+    }
+
+    /// Group and version of the kind of object, as in a manifest.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        let GroupVersionKind { group, version, kind: _ } = &self.kind;
+        if group.is_empty() { version.to_string() } else { format!("{group}/{version}") }
     }
 
     /// The kind of object it writes, if the engine judges that: not a part of an

@@ -9,8 +9,9 @@ use nfs_guard_policies::{Gate, Key, Outcome, Policy, Subject, Verdict, decide};
 use tokio::time::Instant;
 
 use crate::{
-    audit::{Audit, Record},
+    audit::{Audit, Decision},
     cluster::View,
+    config::Fingerprint,
     fault::Fault,
     metrics::Metrics,
     review::{Answer, Request},
@@ -19,10 +20,32 @@ use crate::{
 /// Most rounds of look-ups for one request: claim, then volume, then class.
 const ROUNDS: usize = 3;
 
+/// A policy and the configuration it was made from.
+#[derive(Debug)]
+pub struct InForce {
+    policy: Policy,
+    config: Fingerprint,
+}
+
+impl InForce {
+    /// The policy of that configuration.
+    #[must_use]
+    pub fn new(policy: Policy, config: Fingerprint) -> Self {
+        Self { policy, config }
+    }
+}
+
+/// A policy that is in no file.
+impl From<Policy> for InForce {
+    fn from(policy: Policy) -> Self {
+        Self::new(policy, Fingerprint::default())
+    }
+}
+
 /// Judges admission reviews.
 #[derive(Debug)]
 pub struct Reviewer {
-    policy: ArcSwap<Policy>,
+    in_force: ArcSwap<InForce>,
     view: View,
     audit: Audit,
     metrics: Arc<Metrics>,
@@ -31,13 +54,23 @@ pub struct Reviewer {
 impl Reviewer {
     /// A reviewer that judges by that policy in that cluster.
     #[must_use]
-    pub fn new(policy: Policy, view: View, audit: Audit, metrics: Arc<Metrics>) -> Self {
-        Self { policy: ArcSwap::from_pointee(policy), view, audit, metrics }
+    pub fn new(
+        policy: impl Into<InForce>,
+        view: View,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let reviewer =
+            Self { in_force: ArcSwap::from_pointee(policy.into()), view, audit, metrics };
+        reviewer.metrics.config_adopted(reviewer.in_force.load().config);
+        reviewer
     }
 
     /// Judges by another policy from now on.
-    pub fn adopt(&self, policy: Policy) {
-        self.policy.store(Arc::new(policy));
+    pub fn adopt(&self, policy: impl Into<InForce>) {
+        let in_force = policy.into();
+        self.metrics.config_adopted(in_force.config);
+        self.in_force.store(Arc::new(in_force));
     }
 
     /// The cluster it judges in.
@@ -56,23 +89,31 @@ impl Reviewer {
         let Some(subject) = request.subject(gate)? else {
             return Ok(Answer::unjudged(&request.uid));
         };
-        let verdict = self.judge(&subject, time).await?;
-        self.metrics.decided(&subject, &verdict, started.elapsed());
-        if Record::is_due(&verdict) {
-            self.audit.record(&Record::of(&request, &subject, &verdict));
+        let in_force = self.in_force.load_full();
+        let InForce { policy, config } = &*in_force;
+        let verdict = self.judge(policy, &subject, time).await?;
+        let took = started.elapsed();
+        self.metrics.decided(&subject, &verdict, took);
+        let is_due = Decision::is_due(&verdict);
+        if is_due {
+            self.audit.record(&Decision::of(&request, &subject, &verdict, *config, took));
         }
-        Ok(Answer::of(&request.uid, &verdict))
+        Ok(Answer::of(&request.uid, &verdict, is_due))
     }
 
-    async fn judge(&self, subject: &Subject<'_>, time: Duration) -> Result<Verdict, Fault> {
+    async fn judge(
+        &self,
+        policy: &Policy,
+        subject: &Subject<'_>,
+        time: Duration,
+    ) -> Result<Verdict, Fault> {
         let deadline = Instant::now() + time;
-        let policy = self.policy.load_full();
         let mut cluster = self.view.load();
         let mut asked = HashSet::new();
         let mut round = 0;
         loop {
             let Outcome { verdict, missed, settled } =
-                decide(subject, &*cluster, &policy, Timestamp::now());
+                decide(subject, &*cluster, policy, Timestamp::now());
             if !missed.not_synced.is_empty() {
                 let fault =
                     Fault::NotSynced(list(missed.not_synced.iter().map(|kind| kind.resource())));
@@ -128,7 +169,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::LookUp;
+    use crate::{audit::audit, cluster::LookUp};
 
     const TIME: Duration = Duration::from_secs(2);
 
@@ -157,7 +198,7 @@ mod tests {
         caches.insert(namespace.into_stored(&mut Strings::default()));
         let metrics = Arc::new(Metrics::default());
         let look_up = LookUp::new(Client::new(apiserver, "default"), Arc::clone(&metrics));
-        let (audit, _writer) = Audit::new(Arc::clone(&metrics));
+        let (audit, _writer) = audit(Arc::clone(&metrics));
         let view = View::lagging(caches, look_up);
         (Reviewer::new(Policy::default(), view, audit, metrics), asked)
     }

@@ -143,6 +143,11 @@ impl Service {
         self.trusted.load(Ordering::Acquire)
     }
 
+    /// How many requests are being judged.
+    fn in_flight(&self) -> usize {
+        self.limits.concurrent.saturating_sub(self.slots.available_permits())
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
@@ -191,8 +196,10 @@ impl Listeners {
         let (admin_closing, admin_closes) = watch::channel(false);
         let limits = &service.limits;
         let metrics = &service.metrics;
-        let review = Acceptor::new(service.review_router(), Some(tls), limits, Arc::clone(metrics));
-        let admin = Acceptor::new(service.admin_router(), None, limits, Arc::clone(metrics));
+        let acceptor =
+            |name, routes, tls| Acceptor::new(name, routes, tls, limits, Arc::clone(metrics));
+        let review = acceptor("reviews", service.review_router(), Some(tls));
+        let admin = acceptor("admin", service.admin_router(), None);
         Serving {
             review: tokio::spawn(review.run(self.review, closes)),
             admin: tokio::spawn(admin.run(self.admin, admin_closes)),

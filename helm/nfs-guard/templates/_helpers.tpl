@@ -1,13 +1,13 @@
 {{/*
-The name of every object. 59 characters leave room for "-tls" in the 63 of a label.
+The name of every object. 58 characters leave room for "-test" in the 63 of a label.
 */}}
 {{- define "nfs-guard.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains "nfs-guard" .Release.Name -}}
-{{- .Release.Name | trunc 59 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 58 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-nfs-guard" (.Release.Name | trunc 49 | trimSuffix "-") -}}
+{{- printf "%s-nfs-guard" (.Release.Name | trunc 48 | trimSuffix "-") -}}
 {{- end -}}
 {{- end }}
 
@@ -17,6 +17,14 @@ What tells this release's pods from all others.
 {{- define "nfs-guard.selectorLabels" -}}
 app.kubernetes.io/name: nfs-guard
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+What tells the pods that serve from the pod that tests them.
+*/}}
+{{- define "nfs-guard.webhookLabels" -}}
+{{ include "nfs-guard.selectorLabels" . }}
+app.kubernetes.io/component: webhook
 {{- end }}
 
 {{- define "nfs-guard.labels" -}}
@@ -158,6 +166,20 @@ and only what was called before is called again after that.
   expression: >-
     request.resource.resource == 'pods' ||
     !object.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false))
+{{- end }}
+
+{{/*
+What becomes of writes to critical namespaces while the guard is away. Where no rule may
+deny, none of them is refused: `mode` of those that can is asked.
+*/}}
+{{- define "nfs-guard.criticalFailurePolicy" -}}
+{{- $denies := false -}}
+{{- range $rule := list "critical-on-nfs" -}}
+{{- if eq "enforce" (dig "rules" $rule "mode" "enforce" $.Values.config | toString) -}}
+{{- $denies = true -}}
+{{- end -}}
+{{- end -}}
+{{- $denies | ternary .Values.webhook.critical.failurePolicy "Ignore" -}}
 {{- end }}
 
 {{/*

@@ -18,6 +18,9 @@ const CONTROLLER_MANAGER_PORT: u16 = 10257;
 const SCHEDULER_PORT: u16 = 10259;
 const KWOK_PORT: u16 = 10247;
 
+/// The API server's own audit log, in the control plane's folder.
+pub(super) const AUDIT_LOG: &str = "kube-apiserver-audit.jsonl";
+
 /// What the command lines are made from.
 pub(super) struct Components<'a> {
     pub(super) binaries: &'a Binaries,
@@ -54,6 +57,8 @@ impl Components<'_> {
             .arg("--endpoint-reconciler-type=none")
             .arg(format!("--service-cluster-ip-range={network}"))
             .arg("--authorization-mode=Node,RBAC")
+            .arg(format!("--audit-policy-file={AUDIT_POLICY}"))
+            .arg(flag("--audit-log-path", &self.folder.join(AUDIT_LOG)))
             .arg(flag("--token-auth-file", &credentials.tokens()))
             .arg(format!("--service-account-issuer={}", credentials.server()))
             .arg(flag("--service-account-key-file", &credentials.service_account_public_key()))
@@ -137,6 +142,8 @@ const STAGES: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/stages/node-ready.yaml"),
     concat!(env!("CARGO_MANIFEST_DIR"), "/stages/pod.yaml"),
 ];
+
+const AUDIT_POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/audit-policy.yaml");
 
 fn flag(name: &str, path: &Path) -> String {
     format!("{name}={}", path.display())

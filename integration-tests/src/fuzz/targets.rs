@@ -7,7 +7,7 @@ use axum::{
 use json_patch::Patch;
 use k8s_openapi::ByteString;
 use nfs_guard::{
-    audit::{Audit, AuditWriter},
+    audit::{AuditWriter, audit},
     cluster::View,
     config,
     metrics::Metrics,
@@ -57,7 +57,7 @@ impl Targets {
         let runtime =
             Builder::new_current_thread().enable_time().build().expect("a runtime starts");
         let metrics = Arc::new(Metrics::default());
-        let (audit, writer) = Audit::new(Arc::clone(&metrics));
+        let (audit, writer) = audit(Arc::clone(&metrics));
         let view = View::fixed(corpus::cluster());
         let reviewer = Reviewer::new(Policy::default(), view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);

@@ -1,5 +1,10 @@
 //! The chart: what it renders, refuses, grants and leaves behind.
 
+mod entries;
+mod pods;
+mod rights;
+mod values;
+
 use std::time::Duration;
 
 use nfs_guard_integration_tests::{
@@ -7,32 +12,12 @@ use nfs_guard_integration_tests::{
     chart::CHART,
     wait::{Progress, wait_for},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[test]
 fn lints_without_a_warning() {
     let helm = ControlPlane::shared().helm();
     helm.run(&["lint", "--strict", CHART]).expect_success();
-}
-
-#[test]
-fn refuses_values_it_does_not_know() {
-    let helm = ControlPlane::shared().helm();
-    for (value, complaint) in [
-        ("webhok.timeoutSeconds=3", "additional properties 'webhok' not allowed"),
-        ("webhook.timeout=3", "additional properties 'timeout' not allowed"),
-        ("service.type=NodePort", "additional properties 'type' not allowed"),
-        ("webhook.timeoutSeconds=31", "maximum"),
-        ("mutating.enable=true", "additional properties 'enable' not allowed"),
-        ("mutating.enabled=yes", "got string, want boolean"),
-        ("service.port=https", "got string, want integer"),
-        ("certificates.mode=vault", "value must be one of 'managed', 'external', 'cert-manager'"),
-        ("certificates.issuerRef.kind=ClusterIssuer", "'name' required"),
-        ("fullnameOverride=NFS", "does not match pattern"),
-    ] {
-        let ran = helm.run(&["template", CHART, "--set", value]);
-        assert!(!ran.succeeded() && ran.stderr.contains(complaint), "{value}: {ran}");
-    }
 }
 
 #[test]
@@ -54,7 +39,10 @@ fn names_every_object_after_the_release() {
             "ClusterRole",
             "ClusterRoleBinding",
             "ConfigMap",
+            "Deployment",
             "MutatingWebhookConfiguration",
+            "PodDisruptionBudget",
+            "ResourceQuota",
             "Role",
             "RoleBinding",
             "Secret",
@@ -68,60 +56,6 @@ fn names_every_object_after_the_release() {
         };
         assert_eq!(objects, expected.map(|kind| (kind.to_owned(), named(kind))));
     }
-}
-
-#[test]
-fn passes_values_on_to_the_objects() {
-    let control_plane = ControlPlane::shared();
-    let _turn = control_plane.share();
-    let namespace = control_plane.namespace("values", &[]);
-    let address = control_plane.address(60).to_string();
-    let values = format!(
-        "service.port=8443,service.clusterIP={address},webhook.timeoutSeconds=7,\
-         config.critical.namespaces={{vault}}"
-    );
-    let objects = render(&namespace, "nfs-guard", &["--set", &values]);
-    let object = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
-    assert_eq!(object("Service")["spec"]["clusterIP"], address.as_str());
-    assert_eq!(object("Service")["spec"]["ports"][0]["port"], 8443);
-    assert_eq!(object("Service")["spec"]["ports"][0]["targetPort"], 8443);
-    let config = &object("ConfigMap")["data"]["config.yaml"];
-    assert_eq!(config, "critical:\n  namespaces:\n  - vault\n");
-    for (kind, path) in [
-        ("ValidatingWebhookConfiguration", "/validate"),
-        ("MutatingWebhookConfiguration", "/mutate"),
-    ] {
-        for entry in object(kind)["webhooks"].as_array().unwrap() {
-            assert_eq!(entry["timeoutSeconds"], 7, "{kind}");
-            assert_eq!(entry["clientConfig"]["caBundle"], Value::Null, "{kind}");
-            assert_eq!(
-                entry["clientConfig"]["service"],
-                json!({
-                    "name": "nfs-guard",
-                    "namespace": namespace.name(),
-                    "path": path,
-                    "port": 8443,
-                })
-            );
-        }
-    }
-}
-
-#[test]
-fn leaves_out_the_configuration_that_mutates_if_told_to() {
-    let control_plane = ControlPlane::shared();
-    let _turn = control_plane.share();
-    let namespace = control_plane.namespace("unmutated", &[]);
-    let mutating = "MutatingWebhookConfiguration";
-    let (mut with, without) = (
-        render(&namespace, "nfs-guard", &[]),
-        render(&namespace, "nfs-guard", &["--set", "mutating.enabled=false"]),
-    );
-    with.retain(|object| object["kind"] != mutating);
-    let kinds = |objects: &[Value]| -> Vec<String> {
-        objects.iter().map(|object| text(&object["kind"])).collect()
-    };
-    assert_eq!(kinds(&without), kinds(&with));
 }
 
 #[test]
@@ -239,7 +173,16 @@ impl Release {
     fn install(control_plane: &'static ControlPlane, name: &'static str) -> Self {
         // Critical, so that it takes the exclusion to keep the guard's own namespace open.
         let namespace = control_plane.namespace(name, &[("nfs-guard.io/critical", "true")]);
-        control_plane.helm().install(name, namespace.name(), &[]).expect_success();
+        Self::install_in(control_plane, namespace, name, &["--set=replicas=0"])
+    }
+
+    fn install_in(
+        control_plane: &'static ControlPlane,
+        namespace: TestNamespace<'static>,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> Self {
+        control_plane.helm().install(name, namespace.name(), arguments).expect_success();
         Self { control_plane, namespace, name }
     }
 
@@ -259,7 +202,7 @@ impl Drop for Release {
 /// The chart's objects as the API server understands them.
 fn render(namespace: &TestNamespace, release: &str, arguments: &[&str]) -> Vec<Value> {
     let helm = ControlPlane::shared().helm();
-    let template = ["template", release, CHART, "--namespace", namespace.name()];
+    let template = ["template", release, CHART, "--skip-tests", "--namespace", namespace.name()];
     let manifest = helm.run(&[&template, arguments].concat()).expect_success().stdout;
     let create = ["create", "--dry-run=server", "--output=json", "-f", "-"];
     let ran = namespace.kubectl_as(User::Admin).feed(&create, &manifest).expect_success();

@@ -1,10 +1,11 @@
 //! What is no decision, over real TLS: each fault has its status, nothing
 //! crashes, and the next request is served.
 
-use std::time::Duration;
+use std::{fs::File, process::Command, time::Duration};
 
 use hyper::StatusCode;
 use nfs_guard::server::Limits;
+use nfs_guard_integration_tests::Ran;
 use nfs_guard_policies::{
     Gate, GuardConfig, Policy, Snapshot,
     config::Rules,
@@ -13,6 +14,7 @@ use nfs_guard_policies::{
 use serde_json::json;
 
 use crate::{
+    embedded::Embedded,
     http, manifests,
     server::{Server, review},
 };
@@ -183,4 +185,24 @@ async fn a_drain_fails_readiness_first_and_goes_on_serving() {
     assert_eq!(status, StatusCode::OK, "not ready, and still answering");
     drain.await.unwrap().unwrap();
     assert!(client.post("application/json", body).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_holds_up_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("log");
+    Ran::new(Command::new("mkfifo").arg(&pipe), "").expect_success();
+    // Held open, so that there is somebody who could read.
+    let _log = File::options().read(true).write(true).open(&pipe).unwrap();
+    let into_the_pipe = ["sh", "-c", r#"exec "$@" 2> "$0""#, pipe.to_str().unwrap()];
+    let mut guard = Embedded::start(&into_the_pipe, &[]);
+    // Each fault is a line of some 200 bytes. 64 KiB go into a pipe.
+    let faults = async {
+        for _ in 0..2000 {
+            let (status, _) = guard.client.post("application/json", "no review").await.unwrap();
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), faults).await.expect("nobody waits for the log");
+    guard.stop();
 }

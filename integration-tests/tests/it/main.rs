@@ -2,11 +2,12 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
-mod certificates;
+mod audit;
 mod chart;
 mod command_line;
 mod control_plane;
 mod edge;
+mod embedded;
 mod enforcement;
 mod faults;
 mod fs_group;
@@ -14,9 +15,12 @@ mod fuzz;
 mod http;
 mod kinds;
 mod manifests;
+mod metrics;
 mod mutating;
 mod oracle;
 mod outage;
+mod rotation;
+mod self_test;
 mod server;
 mod shutdown;
 mod tls;

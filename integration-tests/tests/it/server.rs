@@ -8,7 +8,7 @@ use std::{
 use hyper::StatusCode;
 use jiff::Timestamp;
 use nfs_guard::{
-    audit::Audit,
+    audit::audit,
     client::ReviewClient,
     cluster::View,
     metrics::Metrics,
@@ -41,7 +41,7 @@ impl Server {
         let url = format!("https://{address}/validate");
         let material = issue(&ServerNames::loopback(), Timestamp::now()).unwrap();
         let metrics = Arc::new(Metrics::default());
-        let (audit, _writer) = Audit::new(Arc::clone(&metrics));
+        let (audit, _writer) = audit(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy, View::fixed(cluster), audit, Arc::clone(&metrics));
         let slot = Arc::new(Slot::new(material.identity()));
         let service = Service::new(Arc::new(reviewer), metrics, Arc::clone(&slot), limits);

@@ -3,8 +3,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::facts::{AccessMode, StringMap, VolumeMode};
 
-/// A condition on what is known of a volume. A condition on something absent
-/// does not hold.
+/// A condition on what is known of a volume: exactly one of these. A condition
+/// on something that is not there does not hold: the class and the claim's
+/// annotations are asked only while the volume does not exist, its attributes
+/// and handle only once it does.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum When {
@@ -16,21 +18,23 @@ pub enum When {
     Any(#[schemars(length(min = 1))] Vec<When>),
     /// It does not hold.
     Not(Box<When>),
-    /// A parameter of the storage class.
+    /// A parameter of the storage class is so.
     Parameter(Entry),
-    /// An attribute of the CSI volume.
+    /// An attribute of the CSI volume is so.
     Attribute(Entry),
-    /// An annotation of the claim.
+    /// An annotation of the claim is so.
     ClaimAnnotation(Entry),
-    /// The filesystem type is one of these.
+    /// The filesystem type is one of these. Before the volume exists, the class's
+    /// parameter `csi.storage.k8s.io/fstype` or `fstype` is asked.
     #[serde(deserialize_with = "some")]
     FsType(#[schemars(length(min = 1))] Vec<String>),
     /// At least one of these access modes is asked for.
     #[serde(deserialize_with = "some")]
     AccessModes(#[schemars(length(min = 1))] Vec<AccessMode>),
-    /// The volume mode.
+    /// The volume is handed over raw (`Block`), or mounted. A raw volume is `block`
+    /// whatever else is said: only a case that names this mode counts for it.
     VolumeMode(VolumeMode),
-    /// The driver's own name of the volume.
+    /// The driver's own name of the volume is so.
     VolumeHandle(Value),
 }
 
@@ -45,8 +49,8 @@ fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(list)
 }
 
-/// A condition on one entry of a map; the key is compared without regard to
-/// case.
+/// A condition on one entry of a map: `key`, and exactly one of the others. Keys
+/// and values compare without regard to case.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RawEntry", into = "RawEntry")]
 #[schemars(with = "RawEntry")]
@@ -57,14 +61,15 @@ pub struct Entry {
     pub value: Value,
 }
 
-/// A condition on one entry of a map: `key`, and exactly one of the others.
+/// A condition on one entry of a map: `key`, and exactly one of the others. Keys
+/// and values compare without regard to case.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Entry")]
 struct RawEntry {
-    /// The entry's key, in any case.
+    /// The entry's key.
     key: String,
-    /// The value is one of these, in any case.
+    /// The value is one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     values: Option<Vec<String>>,
@@ -77,7 +82,7 @@ struct RawEntry {
     /// The value is a comma-separated list with this item.
     #[serde(skip_serializing_if = "Option::is_none")]
     lists: Option<String>,
-    /// The entry is there, or is not.
+    /// The entry is there (`true`) or not (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<bool>,
 }
@@ -118,7 +123,7 @@ impl From<Entry> for RawEntry {
     }
 }
 
-/// A condition on a string, without regard to case.
+/// A condition on a text, without regard to case: exactly one of these.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Value {

@@ -12,7 +12,11 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Exit, Failure, embedded::Embedded, running::Signals};
+use super::{
+    Exit, Failure,
+    embedded::Embedded,
+    running::{AuditLog, Signals},
+};
 use crate::{
     client::ReviewClient,
     config::Loaded,
@@ -39,7 +43,7 @@ impl Demo {
 
     async fn replay(&self, out: &mut impl Write) -> Result<Exit, Failure> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let audit = Box::new(std::io::sink());
+        let audit = AuditLog::nowhere();
         let embedded = Embedded::start((free, free), Loaded::default(), None, None, audit)?;
         let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
         let bold = Style::new().bold();

@@ -1,6 +1,6 @@
 //! A server that needs no cluster: a throw-away CA and a snapshot.
 
-use std::{fs, future, io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{
     Exit, Failure,
-    running::{Running, Signals, Start},
+    running::{AuditLog, Running, Signals, Start},
 };
 use crate::{
     cluster::View,
@@ -38,7 +38,7 @@ impl Embedded {
         config: Loaded,
         cluster: Option<Snapshot>,
         ca_out: Option<PathBuf>,
-        audit: Box<dyn Write + Send>,
+        audit: AuditLog,
     ) -> Result<Self, Failure> {
         let material = issue(&ServerNames::loopback(), Timestamp::now())
             .map_err(|error| anyhow!(error).context("cannot issue a certificate"))?;

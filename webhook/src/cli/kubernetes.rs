@@ -32,6 +32,14 @@ pub(super) enum Certificates {
     CertManager,
 }
 
+/// A client for single calls, to the cluster of that kubeconfig.
+pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Failure> {
+    let mut config = config(kubeconfig).await?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    Ok(Client::try_from(config).context("cannot make a client")?)
+}
+
 /// A cluster that was reached, and the certificate to serve it with.
 pub(super) struct Guarded {
     watching: Client,

@@ -22,20 +22,20 @@ use tokio::{
 
 use super::{Exit, Failure};
 use crate::{
-    audit::Audit,
+    audit::{Log, LogFile, Origin, audit},
     cluster::View,
-    config::{ConfigFile, Loaded},
+    config::{ConfigFile, Fingerprint, Loaded},
     metrics::Metrics,
-    reviewer::Reviewer,
+    reviewer::{InForce, Reviewer},
     server::{Limits, Listeners, Service, Serving},
 };
 
 /// Longest time requests get that are still running when connections close; no
 /// review is granted more (see [`Limits::deadline`]).
-const REQUESTS: Duration = Duration::from_secs(10);
+pub(super) const REQUESTS: Duration = Duration::from_secs(10);
 
 /// Longest time the last audit records get to be written.
-const LAST_RECORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_RECORDS: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 pub(super) struct Start {
@@ -47,13 +47,29 @@ pub(super) struct Start {
     pub(super) view: View,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slot: Arc<Slot>,
-    pub(super) audit: Box<dyn Write + Send>,
+    pub(super) audit: AuditLog,
+}
+
+/// Where records go.
+pub(super) struct AuditLog {
+    /// Takes the announcement, and the records too if there is no file for them.
+    pub(super) output: Box<dyn Write + Send>,
+    pub(super) file: Option<LogFile>,
+    /// The name of this replica.
+    pub(super) instance: String,
+}
+
+impl AuditLog {
+    /// Records that nobody wants.
+    pub(super) fn nowhere() -> Self {
+        Self { output: Box::new(io::sink()), file: None, instance: String::new() }
+    }
 }
 
 /// A server that runs.
 pub(super) struct Running {
     serving: Serving,
-    audit: JoinHandle<io::Result<()>>,
+    audit: JoinHandle<()>,
     config: JoinHandle<()>,
     url: String,
 }
@@ -65,39 +81,42 @@ impl Running {
         let Start {
             listen,
             admin_listen,
-            config: Loaded { config, file },
+            config: Loaded { config, fingerprint, file },
             own_namespace,
             view,
             metrics,
             slot,
-            mut audit,
+            audit: AuditLog { mut output, file: log_file, instance },
         } = start;
-        let policy = move |mut config: GuardConfig| {
+        let policy = move |mut config: GuardConfig, fingerprint| {
             config.excluded_namespaces.extend(own_namespace.clone());
-            Policy::new(config)
+            InForce::new(Policy::new(config), fingerprint)
         };
         let listeners = Listeners::bind(listen, admin_listen)?;
         raise_file_limit();
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
         let tls = server_config(Arc::clone(&slot)).context("TLS cannot be set up")?;
-        let (log, writer) = Audit::new(Arc::clone(&metrics));
-        let reviewer = Reviewer::new(policy(config), view, log, Arc::clone(&metrics));
+        let (audit, writer) = audit(Arc::clone(&metrics));
+        let in_force = policy(config, fingerprint);
+        let reviewer = Reviewer::new(in_force, view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
         let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
         let service = Service::new(reviewer, metrics, slot, Limits::default());
         let serving = listeners.serve(service.clone(), Arc::new(tls));
         let (line, first_line) = oneshot::channel();
+        let origin = Origin { instance, config: fingerprint };
         let audit = tokio::task::spawn_blocking(move || {
             // The announcement is the first line, whatever was judged meanwhile.
-            let announcement = first_line.blocking_recv().map_or(Ok(()), |line: String| {
-                writeln!(audit, "{line}").and_then(|()| audit.flush())
-            });
-            let ended = announcement.and_then(|()| writer.run(&mut *audit));
-            if let Err(error) = &ended {
-                tracing::error!(%error, "audit log cannot be written; records are lost from now on");
+            if let Ok(line) = first_line.blocking_recv()
+                && let Err(error) = writeln!(output, "{line}").and_then(|()| output.flush())
+            {
+                tracing::error!(%error, "nobody could be told that the server is ready");
             }
-            ended
+            writer.run(match log_file {
+                Some(file) => Log::to_file(file, &origin),
+                None => Log::to_stream(output, &origin),
+            });
         });
         let announcer = Announcer { service, line, url: url.clone(), admin };
         Ok((Self { serving, audit, config, url }, announcer))
@@ -127,7 +146,7 @@ impl Running {
                 }
                 () = signals.next() => break,
                 error = self.serving.failed() => return Err(error.into()),
-                // Admission goes on without its log; what happened was logged.
+                // Only a panic ends it, which was logged; admission goes on without.
                 _ = &mut self.audit, if !audit_ended => audit_ended = true,
                 ended = &mut self.config => {
                     return Err(anyhow!("the configuration is followed no more: {ended:?}").into());
@@ -181,15 +200,15 @@ fn follow_config(
     file: Option<ConfigFile>,
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
-    policy: impl Fn(GuardConfig) -> Policy + Send + 'static,
+    policy: impl Fn(GuardConfig, Fingerprint) -> InForce + Send + 'static,
 ) -> JoinHandle<()> {
     let Some(file) = file else { return tokio::spawn(future::pending()) };
     tokio::spawn(file.follow(move |config| {
         metrics.config_reloaded(config.is_ok());
         match config {
-            Ok(config) => {
-                reviewer.adopt(policy(config));
-                tracing::info!("configuration reloaded");
+            Ok((config, fingerprint)) => {
+                reviewer.adopt(policy(config, fingerprint));
+                tracing::info!(%fingerprint, "configuration reloaded");
             }
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded, the last good one stays");

@@ -6,10 +6,12 @@ use nfs_guard_certs::{Rotator, SETTLE};
 use tokio::runtime::Runtime;
 
 use super::{
-    ClusterArgument, ConfigArgument, Exit, Failure, certificates,
+    ClusterArgument, ConfigArgument, Exit, Failure,
+    audit_log::AuditArguments,
+    certificates,
     embedded::Embedded,
     kubernetes::{Certificates, Guarded},
-    running::{Announcer, Running, Signals, Start},
+    running::{Announcer, AuditLog, LAST_RECORDS, REQUESTS, Running, Signals, Start},
     tell,
 };
 use crate::{
@@ -22,6 +24,14 @@ use crate::{
 /// How long endpoints take to notice that a replica is going, with room to
 /// spare: the kubelet probes every few seconds and kube-proxy follows within one.
 const NOTICE: Duration = Duration::from_secs(5);
+
+/// How long whoever still works for the runtime may go on, when all is written.
+const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// The longest a guard takes to end after SIGTERM, in a cluster and with no delay of
+/// one's own. The kubelet must not kill it before.
+pub const LONGEST_END: Duration =
+    NOTICE.saturating_add(REQUESTS).saturating_add(LAST_RECORDS).saturating_add(LAST_TASKS);
 
 /// Run the admission server
 #[derive(Debug, Args)]
@@ -47,6 +57,8 @@ pub(super) struct Serve {
     embedded: bool,
     #[command(flatten)]
     cluster: ClusterArgument,
+    #[command(flatten)]
+    audit: AuditArguments,
     #[command(flatten)]
     kubernetes: KubernetesArguments,
 }
@@ -94,18 +106,23 @@ impl Serve {
             let advice = "goes with --embedded only; a live cluster is watched".to_owned();
             return Err(InputError::whole("--cluster", advice).into());
         }
+        let audit = self.audit.open()?;
         let runtime = Runtime::new().context("cannot start the runtime")?;
         let ended = runtime.block_on(async {
-            if self.embedded { self.embedded(config).await } else { self.live(config).await }
+            if self.embedded {
+                self.embedded(config, audit).await
+            } else {
+                self.live(config, audit).await
+            }
         });
         // A pipe that nobody reads must not hold up the end.
-        runtime.shutdown_timeout(Duration::from_secs(1));
+        runtime.shutdown_timeout(LAST_TASKS);
         ended
     }
 
-    async fn live(self, config: Loaded) -> Result<Exit, Failure> {
+    async fn live(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
-        let starting = self.start(config);
+        let starting = self.start(config, audit);
         let Started { running, announcer, rotator, caches, metrics } = tokio::select! {
             started = starting => started?,
             () = signals.next() => return Ok(Exit::Good),
@@ -130,10 +147,10 @@ impl Serve {
 
     /// Everything up to listening. What is bad input ends the process; so does
     /// a cluster that cannot be reached, as a restart is all there is to do.
-    async fn start(&self, config: Loaded) -> Result<Started, Failure> {
+    async fn start(&self, config: Loaded, audit: AuditLog) -> Result<Started, Failure> {
         let guarded = Guarded::connect(&self.kubernetes).await?;
         let metrics = Arc::new(Metrics::default());
-        let caches = Caches::new(guarded.watching());
+        let caches = Caches::new(guarded.watching(), Arc::clone(&metrics));
         let look_up = LookUp::new(guarded.asking(), Arc::clone(&metrics));
         let (running, announcer) = Running::start(Start {
             listen: self.listen,
@@ -143,19 +160,18 @@ impl Serve {
             view: View::live(&caches, look_up),
             metrics: Arc::clone(&metrics),
             slot: guarded.slot(),
-            audit: Box::new(std::io::stdout()),
+            audit,
         })?;
         Ok(Started { running, announcer, rotator: guarded.rotator(), caches, metrics })
     }
 
-    async fn embedded(self, config: Loaded) -> Result<Exit, Failure> {
+    async fn embedded(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let (cluster, errors) = self.cluster.read();
         if !errors.is_empty() {
             return Err(Failure::Input(errors));
         }
         let cluster = (!self.cluster.cluster.is_empty()).then_some(cluster);
-        let audit = Box::new(std::io::stdout());
         let addresses = (self.listen, self.admin_listen);
         let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
         tell(format_args!("Try it:\n  {}", embedded.curl()));

@@ -3,6 +3,7 @@ use std::{fmt::Debug, sync::Arc};
 use arc_swap::ArcSwap;
 use futures::{
     StreamExt,
+    future::ready,
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::{
@@ -27,6 +28,7 @@ use super::{
     CACHED,
     watched::{ApiScope, Watched},
 };
+use crate::metrics::Metrics;
 
 /// Most events that are published together. One publication per event would be
 /// as right; a busy cluster is cheaper so.
@@ -38,14 +40,15 @@ pub struct Caches {
     published: Arc<ArcSwap<Snapshot>>,
     synced: Arc<Notify>,
     client: Client,
+    metrics: Arc<Metrics>,
 }
 
 impl Caches {
     /// Caches of the client's cluster, still empty.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-        Self { published, synced: Arc::new(Notify::new()), client }
+        Self { published, synced: Arc::new(Notify::new()), client, metrics }
     }
 
     pub(super) fn published(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -60,19 +63,20 @@ impl Caches {
 
     /// Keeps the caches, for as long as it is polled.
     pub async fn run(self) {
-        let Self { published, synced, client } = self;
+        let Self { published, synced, client, metrics } = self;
         let events = stream::select_all([
-            events::<Namespace, _>(&client, Kind::Namespace),
-            events::<PersistentVolumeClaim, _>(&client, Kind::Claim),
-            events::<PersistentVolume, _>(&client, Kind::Volume),
-            events::<StorageClass, _>(&client, Kind::Class),
-            events::<CSIDriver, _>(&client, Kind::CsiDriver),
+            events::<Namespace, _>(&client, &metrics, Kind::Namespace),
+            events::<PersistentVolumeClaim, _>(&client, &metrics, Kind::Claim),
+            events::<PersistentVolume, _>(&client, &metrics, Kind::Volume),
+            events::<StorageClass, _>(&client, &metrics, Kind::Class),
+            events::<CSIDriver, _>(&client, &metrics, Kind::CsiDriver),
         ]);
         let mut batches = events.ready_chunks(BATCH);
         let mut writer = Writer::default();
         let mut all_synced = false;
         while let Some(batch) = batches.next().await {
             for (kind, event) in batch {
+                metrics.watch_told(kind);
                 writer.apply(kind, event);
             }
             published.store(Arc::new(writer.snapshot.clone()));
@@ -114,22 +118,25 @@ impl Writer {
 
 type Events = BoxStream<'static, (Kind, Event<Object<'static>>)>;
 
-fn events<K, S>(client: &Client, kind: Kind) -> Events
+fn events<K, S>(client: &Client, metrics: &Arc<Metrics>, kind: Kind) -> Events
 where
     K: k8s_openapi::Resource<Scope = S> + Debug + 'static,
     S: ApiScope<Kube: 'static>,
 {
     let objects: Api<Watched<K>> = Api::all(client.clone());
     let events = watcher(objects, watcher::Config::default()).default_backoff();
-    let events = events.filter_map(move |event| async move {
-        match event {
+    let metrics = Arc::clone(metrics);
+    let events = events.filter_map(move |event| {
+        let told = match event {
             Ok(event) => Some((kind, reduce(event))),
             // The watcher goes on by itself, with backoff.
             Err(error) => {
                 tracing::warn!(kind = %kind, %error, "watch interrupted");
+                metrics.watch_interrupted(kind);
                 None
             }
-        }
+        };
+        ready(told)
     });
     events.boxed()
 }

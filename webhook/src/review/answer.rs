@@ -63,9 +63,9 @@ impl Answer {
         Self::new(uid, None, None, Vec::new(), annotations)
     }
 
-    /// The answer that verdict comes to.
+    /// The answer that verdict comes to; `recorded` if the audit log has it.
     #[must_use]
-    pub fn of(uid: &str, verdict: &Verdict) -> Self {
+    pub fn of(uid: &str, verdict: &Verdict, recorded: bool) -> Self {
         let status = verdict.denial().map(|denial| Status {
             code: 403,
             reason: "Forbidden",
@@ -79,7 +79,13 @@ impl Answer {
             },
         });
         let patch = patch(verdict.amendments());
-        Self::new(uid, status, patch, verdict.warnings(), audit_annotations(verdict))
+        let mut annotations = audit_annotations(verdict);
+        if recorded {
+            // By it a line of the apiserver's audit log is found in ours: it makes up
+            // a uid for each review, and has no other field for it.
+            annotations.insert("uid", uid.to_owned());
+        }
+        Self::new(uid, status, patch, verdict.warnings(), annotations)
     }
 
     fn new(

@@ -30,6 +30,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// client which is still sending sees its answer.
 #[derive(Debug)]
 pub(super) struct Acceptor {
+    name: &'static str,
     connections: Arc<Room>,
     handshakes: Option<Arc<Handshakes>>,
     http: Arc<Http>,
@@ -39,6 +40,7 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Serves those routes over TLS, or over plain HTTP without a configuration.
     pub(super) fn new(
+        name: &'static str,
         routes: Router,
         tls: Option<Arc<rustls::ServerConfig>>,
         limits: &Limits,
@@ -49,7 +51,8 @@ impl Acceptor {
         let connections = Room::new(limits.connections, Duration::ZERO);
         let handshakes =
             tls.map(|tls| Arc::new(Handshakes::new(TlsAcceptor::from(tls), limits.handshake)));
-        Self { connections, handshakes, http: Arc::new(Http::new(routes, limits)), metrics }
+        let http = Arc::new(Http::new(routes, limits));
+        Self { name, connections, handshakes, http, metrics }
     }
 
     /// Accepts until `closing` turns true, then waits until every connection has
@@ -108,7 +111,9 @@ impl Acceptor {
     ) -> impl Future<Output = ()> + use<> {
         let (handshakes, http) = (self.handshakes.clone(), Arc::clone(&self.http));
         let (room, metrics) = (Arc::clone(&self.connections), Arc::clone(&self.metrics));
+        let connected = metrics.connected(self.name);
         async move {
+            let _connected = connected;
             let number = guest.number();
             let proven = move || room.keep(number);
             let served = async move {

@@ -9,12 +9,13 @@ use axum::{
 use jiff::Timestamp;
 
 use super::Service;
+use crate::metrics;
 
 pub(super) fn router(service: Service) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(tell))
         .with_state(service)
 }
 
@@ -48,9 +49,7 @@ async fn ready(State(service): State<Service>) -> Response {
     (status, lines.concat()).into_response()
 }
 
-async fn metrics(State(service): State<Service>) -> Response {
-    let text = service.metrics.render(&service.reviewer.view().load());
-    // The content type prometheus-client documents for its encoding.
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        .into_response()
+async fn tell(State(service): State<Service>) -> Response {
+    let text = service.metrics.render(&service.reviewer.view().load(), service.in_flight());
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }

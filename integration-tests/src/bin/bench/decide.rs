@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
-use nfs_guard::{audit::Audit, cluster::View, metrics::Metrics, reviewer::Reviewer};
+use nfs_guard::{
+    audit::{Log, Origin, audit},
+    cluster::View,
+    metrics::Metrics,
+    reviewer::Reviewer,
+};
 use nfs_guard_policies::{
     Gate, Policy, Snapshot,
     facts::{Kind, Object},
@@ -60,8 +65,9 @@ fn reviewer() -> Result<Reviewer> {
         cluster.insert(Object::read(kind, &manifest)?.into_stored(&mut strings));
     }
     let metrics = Arc::new(Metrics::default());
-    let (audit, writer) = Audit::new(Arc::clone(&metrics));
-    std::thread::spawn(move || writer.run(&mut std::io::sink()));
+    let (audit, writer) = audit(Arc::clone(&metrics));
+    let log = Log::to_stream(Box::new(std::io::sink()), &Origin::default());
+    std::thread::spawn(move || writer.run(log));
     Ok(Reviewer::new(Policy::default(), View::fixed(cluster), audit, metrics))
 }
 

@@ -98,7 +98,7 @@ fn cert_manager_issues_and_injects_and_the_guard_may_do_neither() {
         (true, ["watch", &format!("secrets/{fullname}-tls")]),
         (false, ["update", &format!("secrets/{fullname}-tls")]),
         (false, ["patch", &format!("validatingwebhookconfigurations/{fullname}")]),
-        (false, ["get", &format!("mutatingwebhookconfigurations/{fullname}")]),
+        (false, ["watch", &format!("mutatingwebhookconfigurations/{fullname}")]),
     ] {
         assert_eq!(release.may(&question), granted, "{question:?}");
     }
@@ -118,8 +118,11 @@ impl Release {
     fn install(control_plane: &'static ControlPlane, mode: &'static str) -> Self {
         let namespace = control_plane.namespace(mode, &[]);
         let mode_value = format!("certificates.mode={mode}");
-        let installed =
-            control_plane.helm().install(mode, namespace.name(), &["--set", &mode_value]);
+        let installed = control_plane.helm().install(
+            mode,
+            namespace.name(),
+            &["--set", &mode_value, "--set", "replicas=0"],
+        );
         installed.expect_success();
         Self { control_plane, namespace, mode }
     }

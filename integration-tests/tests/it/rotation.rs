@@ -1,6 +1,7 @@
 //! The guard's certificates on a real control plane: kept, repaired, rotated.
 
 mod external;
+mod readiness;
 mod trust;
 
 use std::{
