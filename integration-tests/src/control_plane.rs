@@ -27,13 +27,18 @@ use readiness::Probes;
 #[derive(Debug)]
 pub struct ControlPlane {
     // Dropped in this order: the network is free when nothing listens in it.
-    _provisioner: Provisioner,
-    _processes: Vec<Process>,
+    running: Option<Running>,
     users: RwLock<()>,
     credentials: Credentials,
     binaries: Binaries,
     scratch: Scratch,
     network: Loopback,
+}
+
+#[derive(Debug)]
+struct Running {
+    _provisioner: Provisioner,
+    _processes: Vec<Process>,
 }
 
 impl ControlPlane {
@@ -56,45 +61,47 @@ impl ControlPlane {
         let scratch = Scratch::create()?;
         let address = network.address(components::HOST);
         let credentials = Credentials::issue(scratch.path(), address, components::APISERVER_PORT)?;
-        let components = Components {
-            binaries: &binaries,
-            credentials: &credentials,
-            network: &network,
-            folder: scratch.path(),
-        };
-        let probes = Probes::new(&credentials)?;
+        let users = RwLock::new(());
+        let mut this = Self { running: None, users, credentials, binaries, scratch, network };
+        this.start()?;
+        // Straight to the terminal: this is said once for all tests, and the
+        // test harness would hide it with the output of the test that boots.
+        let _ = writeln!(
+            std::io::stderr(),
+            "control plane: ready after {:.1} s on {}, logs in {}",
+            started.elapsed().as_secs_f32(),
+            this.network,
+            this.scratch.path().display()
+        );
+        Ok(this)
+    }
+
+    /// Cuts the power: every process ends at once, and what etcd has stays.
+    pub fn stop(&mut self) {
+        self.running = None;
+    }
+
+    /// Starts what [`ControlPlane::stop`] ended.
+    pub fn start(&mut self) -> Result<()> {
+        let Self { credentials, binaries, scratch, network, .. } = &*self;
+        let components = Components { binaries, credentials, network, folder: scratch.path() };
+        let probes = Probes::new(credentials)?;
 
         let mut processes = vec![components.etcd()?, components.apiserver()?];
         probes.wait(&mut processes, credentials.server(), "/readyz")?;
         processes.push(components.controller_manager()?);
         processes.push(components.scheduler()?);
         processes.push(components.kwok()?);
-        let admin = kubectl(&binaries, &credentials, scratch.path(), User::Admin);
+        let admin = kubectl(binaries, credentials, scratch.path(), User::Admin);
         let applied = admin.apply(CLUSTER);
         ensure!(applied.succeeded(), "making the cluster's own objects: {applied}");
         for (origin, path) in components.readiness() {
             probes.wait(&mut processes, &origin, path)?;
         }
-        let provisioner = Provisioner::start(&credentials, scratch.path())?;
+        let provisioner = Provisioner::start(credentials, scratch.path())?;
         probes.wait_for_nodes(&mut processes, credentials.server(), NODES)?;
-
-        // Straight to the terminal: this is said once for all tests, and the
-        // test harness would hide it with the output of the test that boots.
-        let _ = writeln!(
-            std::io::stderr(),
-            "control plane: ready after {:.1} s on {network}, logs in {}",
-            started.elapsed().as_secs_f32(),
-            scratch.path().display()
-        );
-        Ok(Self {
-            _provisioner: provisioner,
-            _processes: processes,
-            users: RwLock::new(()),
-            credentials,
-            binaries,
-            scratch,
-            network,
-        })
+        self.running = Some(Running { _provisioner: provisioner, _processes: processes });
+        Ok(())
     }
 
     /// kubectl as `user`, in the namespace `default`.
@@ -124,6 +131,12 @@ impl ControlPlane {
     #[must_use]
     pub fn address(&self, host: u8) -> Ipv4Addr {
         self.network.address(host)
+    }
+
+    /// An address for a pod whose process runs on this machine, or for its node.
+    #[must_use]
+    pub fn pod_address(&self, host: u8) -> Ipv4Addr {
+        self.network.pod_address(host)
     }
 
     /// The folder with the logs.

@@ -11,7 +11,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::kubelet::HostNode;
 
 /// Everyone with a token of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +30,22 @@ pub enum User {
     Scheduler,
     /// kwok, as a member of `system:nodes`: what it does is what kubelets do.
     Kubelets,
+    /// A [`Kubelet`](crate::Kubelet), with the rights of one node and no more.
+    Node(HostNode),
     /// The stand-in for the storage drivers' external-provisioner.
     Provisioner,
 }
 
 impl User {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Admin,
         Self::Developer,
         Self::Operator,
         Self::ControllerManager,
         Self::Scheduler,
         Self::Kubelets,
+        Self::Node(HostNode::First),
+        Self::Node(HostNode::Second),
         Self::Provisioner,
     ];
 
@@ -53,6 +59,8 @@ impl User {
             Self::ControllerManager => "system:kube-controller-manager",
             Self::Scheduler => "system:kube-scheduler",
             Self::Kubelets => "system:node:kwok",
+            Self::Node(HostNode::First) => "system:node:host-1",
+            Self::Node(HostNode::Second) => "system:node:host-2",
             Self::Provisioner => "system:serviceaccount:storage-drivers:provisioner",
         }
     }
@@ -63,6 +71,7 @@ impl User {
             // One kwok stands for all kubelets, and the Node authorizer lets a
             // node touch only what is its own: hence `system:masters` as well.
             Self::Kubelets => "system:nodes,system:masters",
+            Self::Node(_) => "system:nodes",
             Self::Provisioner => "system:serviceaccounts,system:serviceaccounts:storage-drivers",
             Self::Developer | Self::Operator | Self::ControllerManager | Self::Scheduler => "",
         }
@@ -150,7 +159,7 @@ impl Credentials {
     }
 
     /// The settings of a client in this process.
-    pub(crate) async fn client_config(&self, user: User) -> Result<kube::Config> {
+    pub async fn client_config(&self, user: User) -> Result<kube::Config> {
         let path = self.kubeconfig(user);
         let kubeconfig =
             Kubeconfig::read_from(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -161,18 +170,8 @@ impl Credentials {
 
     /// Writes a kubeconfig for a token from elsewhere, such as a service account's.
     pub fn write_kubeconfig(&self, path: &Path, token: &str) -> Result<()> {
-        let kubeconfig = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{
-                "name": "test",
-                "cluster": {"server": self.server, "certificate-authority": self.ca()},
-            }],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "current-context": "test",
-        });
-        write(path, &kubeconfig.to_string())
+        let user = json!({"token": token});
+        write(path, &kubeconfig(&self.server, &self.ca(), &user).to_string())
     }
 
     fn issue_certificate(&self, address: Ipv4Addr) -> Result<()> {
@@ -207,6 +206,21 @@ impl Credentials {
         }
         write(&self.tokens(), &User::ALL.map(User::row).join("\n"))
     }
+}
+
+/// A kubeconfig for that user of the API server at that URL.
+pub(crate) fn kubeconfig(server: &str, ca: &Path, user: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "test",
+            "cluster": {"server": server, "certificate-authority": ca},
+        }],
+        "users": [{"name": "test", "user": user}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    })
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {

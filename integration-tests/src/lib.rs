@@ -4,7 +4,9 @@
 //! helm are the upstream programs; kwok plays the kubelets and
 //! [`provisioner`] plays the storage drivers, because a test machine has
 //! neither. The guard is the binary of this workspace, installed by its own
-//! chart and running with nothing but the rights that chart grants.
+//! chart and running with nothing but the rights that chart grants: as the
+//! test's own process ([`guard`]), or as the pods the chart makes, which a
+//! [`kubelet`] of ours runs behind a [`relay`].
 //!
 //! A test that needs the guard starts with [`Harness::shared`] (or
 //! [`Harness::exclusive`] if it stops the guard or changes the cluster for
@@ -30,11 +32,14 @@ pub mod fuzz;
 pub mod guard;
 pub mod harness;
 pub mod kubectl;
+pub mod kubelet;
+pub mod live;
 pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod provisioner;
 pub mod ran;
+pub mod relay;
 pub mod scratch;
 pub mod wait;
 
@@ -43,5 +48,8 @@ pub use credentials::User;
 pub use guard::Guard;
 pub use harness::Harness;
 pub use kubectl::Kubectl;
+pub use kubelet::Kubelet;
+pub use live::LiveCluster;
 pub use namespace::TestNamespace;
 pub use ran::Ran;
+pub use relay::Relay;

@@ -30,7 +30,8 @@ impl Loopback {
         (0..NETWORKS)
             .map(|offset| (first + offset) % NETWORKS)
             .find_map(|network| {
-                let claim = TcpListener::bind((address(network, CLAIM_HOST), CLAIM_PORT)).ok()?;
+                let claim =
+                    TcpListener::bind((address(SERVICES, network, CLAIM_HOST), CLAIM_PORT)).ok()?;
                 Some(Self { network, _claim: claim })
             })
             .context("every /24 of 127.96.0.0/11 is taken, or is no loopback address here")
@@ -39,7 +40,14 @@ impl Loopback {
     /// The address with this last byte.
     #[must_use]
     pub fn address(&self, host: u8) -> Ipv4Addr {
-        address(self.network, host)
+        address(SERVICES, self.network, host)
+    }
+
+    /// The address of a pod, or of a node: in a /24 of their own, beside the one
+    /// that `ClusterIP`s come from, so that the API server gives none of them away.
+    #[must_use]
+    pub fn pod_address(&self, host: u8) -> Ipv4Addr {
+        address(PODS, self.network, host)
     }
 }
 
@@ -50,14 +58,17 @@ impl fmt::Display for Loopback {
     }
 }
 
-/// How many /24 there are in 127.96.0.0/11.
+/// The second bytes that 127.96.0.0/11 and 127.64.0.0/11 begin with.
+const SERVICES: u8 = 96;
+const PODS: u8 = 64;
+/// How many /24 there are in each of them.
 const NETWORKS: u16 = 32 * 256;
 const CLAIM_HOST: u8 = 254;
 const CLAIM_PORT: u16 = 6443;
 
-fn address(network: u16, host: u8) -> Ipv4Addr {
+fn address(range: u8, network: u16, host: u8) -> Ipv4Addr {
     let [high, low] = network.to_be_bytes();
-    Ipv4Addr::new(127, 96 + high, low, host)
+    Ipv4Addr::new(127, range + high, low, host)
 }
 
 #[cfg(test)]
@@ -74,7 +85,13 @@ mod tests {
 
     #[test]
     fn networks_stay_inside_their_range() {
-        assert_eq!(address(0, 50), Ipv4Addr::new(127, 96, 0, 50));
-        assert_eq!(address(NETWORKS - 1, 1), Ipv4Addr::new(127, 127, 255, 1));
+        for (range, network, host, expected) in [
+            (SERVICES, 0, 50, [127, 96, 0, 50]),
+            (SERVICES, NETWORKS - 1, 1, [127, 127, 255, 1]),
+            (PODS, 0, 50, [127, 64, 0, 50]),
+            (PODS, NETWORKS - 1, 1, [127, 95, 255, 1]),
+        ] {
+            assert_eq!(address(range, network, host), Ipv4Addr::from(expected));
+        }
     }
 }

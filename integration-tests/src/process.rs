@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{OnceLock, mpsc},
@@ -11,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid},
+};
 
 use crate::wait::{Progress, wait_for};
 
@@ -65,9 +69,29 @@ impl Process {
     /// Asks the program to end (SIGTERM).
     pub fn terminate(&self) -> Result<()> {
         // The child is not reaped yet, so its id still is its own.
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.context("a process id is a positive number")?;
-        kill_process(pid, Signal::TERM).with_context(|| format!("terminating {}", self.name))
+        kill_process(self.pid()?, Signal::TERM)
+            .with_context(|| format!("terminating {}", self.name))
+    }
+
+    /// Ends the program (SIGKILL).
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("killing {}", self.name))
+    }
+
+    /// Is ready when the program has ended; until then it keeps a thread of the
+    /// runtime's waiting.
+    pub fn end(&self) -> Result<impl Future<Output = ()> + Send + use<>> {
+        let descriptor = pidfd_open(self.pid()?, PidfdFlags::empty())
+            .with_context(|| format!("watching {}", self.name))?;
+        let waiting = tokio::task::spawn_blocking(move || {
+            // Whoever owns the child reaps it.
+            let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(Errno::INTR) = waitid(WaitId::PidFd(descriptor.as_fd()), how) {}
+        });
+        Ok(async {
+            // It does not panic, and a runtime that ends polls nobody.
+            let _ = waiting.await;
+        })
     }
 
     /// Waits for the program to end by itself.
@@ -76,6 +100,11 @@ impl Process {
             let ended = self.child.try_wait().context("asking after a child")?;
             Ok(ended.map_or_else(|| Progress::NotYet("it runs".into()), Progress::Done))
         })
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.context("a process id is a positive number")
     }
 
     /// The last lines of the log, under its path.
@@ -186,6 +215,17 @@ mod tests {
         process.terminate().expect("it can be told");
         let status = process.wait(Duration::from_secs(5)).expect("it ends");
         assert_eq!(status.to_string(), "signal: 15 (SIGTERM)");
+    }
+
+    #[tokio::test]
+    async fn its_end_can_be_awaited_and_is_then_reported() {
+        let logs = tempfile::tempdir().expect("a folder can be made");
+        let mut process = Process::start("sleep", &sleep(), logs.path()).expect("it starts");
+        let end = process.end().expect("it can be watched");
+        process.kill().expect("it can be killed");
+        end.await;
+        let status = process.wait(Duration::ZERO).expect("it has ended");
+        assert_eq!(status.to_string(), "signal: 9 (SIGKILL)");
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl Components<'_> {
             .arg(format!("--secure-port={CONTROLLER_MANAGER_PORT}"))
             // Each controller then has the user name it has in a real cluster.
             .arg("--use-service-account-credentials=true")
+            // Loopback addresses may not be endpoints: they would try for ever.
+            .arg("--controllers=*,-endpoints-controller,-endpointslice-controller")
             .arg(flag("--root-ca-file", &credentials.ca()))
             .arg(flag("--service-account-private-key-file", &credentials.service_account_key()));
         self.controls(&mut command, User::ControllerManager);
@@ -92,7 +94,8 @@ impl Components<'_> {
         command
             .arg(flag("--kubeconfig", &self.credentials.kubeconfig(User::Kubelets)))
             .arg(format!("--server-address={}:{KWOK_PORT}", self.host()))
-            .arg("--manage-all-nodes")
+            // The others are played by the harness itself.
+            .arg("--manage-nodes-with-label-selector=type=kwok")
             // With leases the nodes stay Ready for as long as kwok runs.
             .arg("--node-lease-duration-seconds=40");
         for stages in STAGES {

@@ -44,7 +44,7 @@ impl Probes {
         })
     }
 
-    /// Waits until `count` nodes take pods and a pod in `default` finds its
+    /// Waits until `count` of kwok's nodes take pods and a pod in `default` finds its
     /// service account: then every controller a test relies on has done its work once.
     pub(super) fn wait_for_nodes(
         &self,
@@ -55,7 +55,7 @@ impl Probes {
         let client = self.client(origin)?;
         let nodes = Api::<Node>::all(client.clone());
         self.wait_for(processes, "the nodes to be ready", async || {
-            let listed = nodes.list(&ListParams::default()).await?;
+            let listed = nodes.list(&ListParams::default().labels("type=kwok")).await?;
             let ready = listed.iter().filter(|node| takes_pods(node)).count();
             ensure!(ready == count, "{ready} of {count} nodes are ready");
             Ok(())

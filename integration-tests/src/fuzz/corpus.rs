@@ -19,6 +19,10 @@ pub(super) const CONFIGS: [&str; 3] = [
     "rules:\n  critical-on-nfs:\n    mode: enforce\n    onUnknown: warn\n    forbid: [nfs]\ndrivers:\n  - names: [x]\n    patterns: [\"x-.*\"]\n    otherwise: nfs\n",
 ];
 
+/// The audit logs of two replicas, each with three decisions.
+pub(super) const LOGS: [&str; 2] =
+    [include_str!("logs/guard-0.jsonl"), include_str!("logs/guard-1.jsonl")];
+
 /// A cluster with one of everything the reviews name.
 pub(super) fn cluster() -> Snapshot {
     let mut cluster = Snapshot::complete();

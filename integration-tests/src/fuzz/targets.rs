@@ -1,3 +1,5 @@
+mod logs;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
@@ -50,6 +52,7 @@ pub(super) struct Targets {
     heads: Vec<Vec<u8>>,
     drivers: Vec<Vec<u8>>,
     configs: Vec<Vec<u8>>,
+    logs: Vec<Vec<u8>>,
 }
 
 impl Targets {
@@ -79,15 +82,17 @@ impl Targets {
             heads: corpus::HEADS.iter().map(|text| text.as_bytes().to_vec()).collect(),
             drivers: drivers.iter().map(|driver| driver.to_string().into_bytes()).collect(),
             configs,
+            logs: corpus::LOGS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Box<dyn Target + '_>> {
-        let all: [Box<dyn Target>; 4] = [
+        let all: [Box<dyn Target>; 5] = [
             Box::new(Reviews(self)),
             Box::new(Heads(self)),
             Box::new(Drivers(self)),
             Box::new(Configs(self)),
+            Box::new(logs::Logs(&self.logs)),
         ];
         all.into_iter()
     }

@@ -1,6 +1,7 @@
 //! The chart: what it renders, refuses, grants and leaves behind.
 
 mod entries;
+mod notes;
 mod pods;
 mod rights;
 mod values;
@@ -198,6 +199,10 @@ impl Drop for Release {
         assert!(ran.succeeded() || std::thread::panicking(), "{ran}");
     }
 }
+
+/// A release that is rendered and never installed. That of the shared guard
+/// [exists](nfs_guard_integration_tests::Guard::NAME), and nothing can be created twice.
+const RELEASE: &str = "rendered";
 
 /// The chart's objects as the API server understands them.
 fn render(namespace: &TestNamespace, release: &str, arguments: &[&str]) -> Vec<Value> {

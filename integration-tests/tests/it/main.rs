@@ -14,6 +14,8 @@ mod fs_group;
 mod fuzz;
 mod http;
 mod kinds;
+mod kube_audit;
+mod lifecycle;
 mod manifests;
 mod metrics;
 mod mutating;

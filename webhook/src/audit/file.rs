@@ -83,6 +83,10 @@ impl LogFile {
         self.rotation.keep
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Whether that many bytes more are too many for it, when those that wait have
     /// been written.
     pub(super) fn is_full(&self, waiting: usize, more: usize) -> bool {

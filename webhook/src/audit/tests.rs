@@ -227,17 +227,21 @@ fn what_a_crash_left_is_kept_and_told_of() {
 
 #[test]
 fn a_crash_between_two_files_does_not_end_the_chain() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.jsonl");
-    write(&path, 1 << 20, &[record("a")]);
-    let old = path.with_extension("jsonl.1");
-    fs::rename(&path, &old).unwrap();
-    for rest in ["", "{\"event\":\"rota"] {
+    for (rest, records) in [("", 7), ("{\"event\":\"rota", 6)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        write(&path, 1 << 20, &[record("a")]);
+        let old = path.with_extension("jsonl.1");
+        fs::rename(&path, &old).unwrap();
         fs::write(&path, rest).unwrap();
         write(&path, 1 << 20, &[record("b")]);
         let report = verify_files(&[&old, &path]);
         assert!(report.whole, "{report:?}");
-        assert_eq!((report.chains.len(), report.records), (1, 6));
+        assert_eq!((report.chains.len(), report.records), (1, records));
+        // The old file goes in time.
+        let report = verify_files(&[&path]);
+        assert!(report.whole, "{report:?}");
+        assert_eq!(report.chains[0].begins, verify::Begins::Rotated);
     }
 }
 

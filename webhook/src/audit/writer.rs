@@ -85,10 +85,14 @@ impl Log {
             Output::Stream(_) => (false, None),
             Output::File(file) => {
                 let end = file.end();
+                let torn = end.torn();
                 if !end.is_whole() {
                     self.text.push(b'\n');
+                } else if file.is_empty() && end.last().is_some() {
+                    // Whoever began it could not say so any more.
+                    self.chain.seal(&json(&Rotated::new(file.keep())), &mut self.text);
                 }
-                (end.last().is_some(), end.torn())
+                (end.last().is_some(), torn)
             }
         };
         self.chain.seal(&json(&Opened::new(self.config, continued, torn)), &mut self.text);

@@ -9,7 +9,7 @@ use super::{
     ClusterArgument, ConfigArgument, Exit, Failure,
     audit_log::AuditArguments,
     certificates,
-    embedded::Embedded,
+    embedded::{Embedded, Handout},
     kubernetes::{Certificates, Guarded},
     running::{Announcer, AuditLog, LAST_RECORDS, REQUESTS, Running, Signals, Start},
     tell,
@@ -173,8 +173,10 @@ impl Serve {
         }
         let cluster = (!self.cluster.cluster.is_empty()).then_some(cluster);
         let addresses = (self.listen, self.admin_listen);
-        let embedded = Embedded::start(addresses, config, cluster, self.ca_out, audit)?;
-        tell(format_args!("Try it:\n  {}", embedded.curl()));
+        let (embedded, announcer) = Embedded::start(addresses, config, cluster, audit)?;
+        let handout = Handout::write(self.ca_out, embedded.ca_bundle())?;
+        announcer.announce(Some(handout.ca()));
+        tell(format_args!("Try it:\n  {}", handout.curl(embedded.url())));
         let delay = self.shutdown_delay.map_or(Duration::ZERO, Duration::from_secs);
         embedded.until_stopped(&mut signals, delay).await
     }
