@@ -271,10 +271,11 @@ impl Rotator {
 
     /// What is wanted no more, another replica did: the next time starts afresh.
     fn forget_pauses(&mut self, storing: bool, publishing: &[Configuration]) {
-        if !storing {
+        if !storing && self.storing.is_over() {
             self.storing = Pause::default();
         }
-        self.publishing.retain(|configuration, _| publishing.contains(configuration));
+        self.publishing
+            .retain(|configuration, pause| publishing.contains(configuration) || !pause.is_over());
     }
 
     fn say_who_is_trusted(&mut self, moment: Moment, tell: &mut impl FnMut(Event<'_>)) {

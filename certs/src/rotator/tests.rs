@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, advance, timeout};
 
 use self::cluster::{
     MUTATING, Replica, SECRET, VALIDATING, all_carry, annotate, both, carried, configuration, data,
@@ -66,6 +66,7 @@ async fn an_entry_that_lacks_the_bundle_gets_it_at_once() {
         let mut replica = Replica::start(&server);
         replica.tells("trusted true", 1).await;
         let bundle = stored(&server).ca_bundle().to_owned();
+        advance(Duration::from_secs(1)).await;
         let happened = Instant::now();
 
         server.put(path, configuration(entries));
@@ -75,6 +76,20 @@ async fn an_entry_that_lacks_the_bundle_gets_it_at_once() {
         let told = replica.told();
         assert!(!told.iter().any(|event| event.starts_with("failed")), "{case}: {told:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_blanks_the_bundle_without_end_is_answered_once_a_second() {
+    let server = installed();
+    let mut replica = Replica::start(&server);
+    replica.tells("trusted true", 1).await;
+    let started = Instant::now();
+    for repaired in 1..=10 {
+        server.put(VALIDATING, configuration(&[("a", "")]));
+        replica.tells("repaired", repaired).await;
+    }
+    assert!(started.elapsed() >= Duration::from_secs(9), "{:?}", started.elapsed());
+    assert!(started.elapsed() <= Duration::from_secs(11), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

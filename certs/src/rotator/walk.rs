@@ -5,20 +5,19 @@
 //!
 //! `WALKS=2000 WALK_SEED=7 cargo test -p nfs-guard-certs walk` asks for more of them.
 
+mod cluster;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use self::cluster::{Cluster, configurations, entries, names, wall};
 use super::custody::Custody;
 use super::observation::Observation;
-use super::view::{Moment, View, Wanted};
-use crate::ServerNames;
+use super::view::{View, Wanted};
 use crate::bundle::Bundle;
-use crate::ca_bundle::{Configuration, Entries};
 use crate::identity::Identity;
 use crate::issue::Lifetimes;
 use crate::plan::Step;
@@ -65,26 +64,12 @@ fn whoever_trusts_any_bundle_takes_whatever_is_presented() {
 struct World {
     seed: u64,
     rng: Rng,
-    /// Seconds since the walk began.
-    now: u64,
-    versions: u64,
-    secrets: Vec<Version<Secret>>,
-    configurations: Vec<(Configuration, Vec<Version<Vec<Entry>>>)>,
+    cluster: Cluster,
     replicas: Vec<Replica>,
     verified: HashMap<(String, String), bool>,
     steps: BTreeMap<&'static str, usize>,
     checks: usize,
 }
-
-/// An object as it was from then on.
-struct Version<T> {
-    since: u64,
-    number: u64,
-    object: T,
-}
-
-/// A webhook entry: its name, and the bundle it carries, if any.
-type Entry = (String, String);
 
 struct Replica {
     view: View,
@@ -101,36 +86,13 @@ struct Patch {
     bundle: String,
 }
 
-fn names() -> ServerNames {
-    ServerNames::for_service("nfs-guard", "storage").expect("valid")
-}
-
-fn configurations() -> [Configuration; 2] {
-    let name = "nfs-guard".to_owned();
-    [Configuration::Mutating(name.clone()), Configuration::Validating(name)]
-}
-
 impl World {
     /// One replica has filled the Secret and told every entry; the others start.
     fn new(seed: u64) -> Self {
-        let entries = |names: &[&str]| -> Vec<Entry> {
-            names.iter().map(|name| ((*name).to_owned(), String::new())).collect()
-        };
-        let [mutating, validating] = configurations();
-        let secret = Secret {
-            metadata: ObjectMeta { resource_version: Some("1".to_owned()), ..Default::default() },
-            ..Default::default()
-        };
         let mut world = Self {
             seed,
             rng: Rng::with_seed(seed),
-            now: 0,
-            versions: 3,
-            secrets: vec![Version { since: 0, number: 1, object: secret }],
-            configurations: vec![
-                (mutating, vec![Version { since: 0, number: 2, object: entries(&["m"]) }]),
-                (validating, vec![Version { since: 0, number: 3, object: entries(&["a", "b"]) }]),
-            ],
+            cluster: Cluster::installed(),
             replicas: Vec::new(),
             verified: HashMap::new(),
             steps: BTreeMap::new(),
@@ -157,10 +119,10 @@ impl World {
             84..87 => self.restart(replica),
             87..89 => self.list_anew(replica),
             89..92 => self.blank_or_add_an_entry(),
-            92..94 => self.change_secret(|secret| secret.data = None),
+            92..94 => self.cluster.change_secret(|secret| secret.data = None),
             94..98 => {
                 let what = if self.rng.bool() { "ca" } else { "leaf" };
-                self.change_secret(|secret| {
+                self.cluster.change_secret(|secret| {
                     let annotations = secret.metadata.annotations.get_or_insert_default();
                     annotations.insert(ROTATE.to_owned(), what.to_owned());
                 });
@@ -168,7 +130,7 @@ impl World {
             _ => {
                 self.settle();
                 let hours = 1 + self.rng.u64(..48);
-                self.now += hours * 3600;
+                self.cluster.now += hours * 3600;
             }
         }
     }
@@ -181,12 +143,12 @@ impl World {
             self.check();
             self.pass(SETTLE);
         }
-        let secret = self.secret();
+        let secret = self.cluster.secret();
         let bundle = String::from_utf8(secret.data.as_ref().expect("has data")["ca.crt"].0.clone());
         let bundle = bundle.expect("is text");
         let authorities = Bundle::parse(bundle.clone()).expect("is a bundle").authorities().len();
         assert_eq!(authorities, 1, "seed {}: a rotation never ended", self.seed);
-        for (configuration, history) in &self.configurations {
+        for (configuration, history) in &self.cluster.configurations {
             let entries = &history.last().expect("has a version").object;
             let told = entries.iter().all(|(_, carried)| *carried == bundle);
             assert!(told, "seed {}: {configuration} was never told", self.seed);
@@ -195,15 +157,15 @@ impl World {
 
     /// What an API server may still hold for any entry verifies what any replica presents.
     fn check(&mut self) {
-        let oldest = self.now.saturating_sub(LATEST);
-        for (_, history) in &self.configurations {
+        let oldest = self.cluster.now.saturating_sub(LATEST);
+        for (_, history) in &self.cluster.configurations {
             let ends = history.iter().skip(1).map(|version| version.since).chain([u64::MAX]);
             let recent = history.iter().zip(ends).filter(|(_, end)| *end >= oldest);
             for (_, bundle) in recent.flat_map(|(version, _)| &version.object) {
                 // A blank one trusts nobody, whatever is presented.
                 for replica in self.replicas.iter().filter(|_| !bundle.is_empty()) {
                     let held = replica.view.held().expect("every replica serves");
-                    let wall = wall(self.now);
+                    let wall = wall(self.cluster.now);
                     let served = held.identity;
                     assert!(
                         served.expires() >= wall,
@@ -216,7 +178,7 @@ impl World {
                     assert!(
                         *verifies,
                         "seed {}, second {}: a failed handshake",
-                        self.seed, self.now
+                        self.seed, self.cluster.now
                     );
                     self.checks += 1;
                 }
@@ -228,31 +190,26 @@ impl World {
     fn pass(&mut self, seconds: u64) {
         for replica in 0..REPLICAS {
             if let Some(Patch { since, .. }) = self.replicas[replica].patch
-                && since + LATEST < self.now + seconds
+                && since + LATEST < self.cluster.now + seconds
             {
                 self.act(replica);
             }
-            self.hear_overdue(replica, self.now + seconds);
+            self.hear_overdue(replica, self.cluster.now + seconds);
         }
-        self.now += seconds;
+        self.cluster.now += seconds;
     }
 
     /// A replica hears everything that would come later than the latest at that time.
     fn hear_overdue(&mut self, replica: usize, at: u64) {
-        for object in 0..=self.configurations.len() {
-            while self.next_news(replica, object).is_some_and(|since| since + LATEST < at) {
+        for object in 0..=self.cluster.configurations.len() {
+            while self
+                .cluster
+                .next(object, self.replicas[replica].heard[object])
+                .is_some_and(|since| since + LATEST < at)
+            {
                 self.hear(replica, object);
             }
         }
-    }
-
-    /// Since when there are news of an object that a replica has not heard.
-    fn next_news(&self, replica: usize, object: usize) -> Option<u64> {
-        let heard = self.replicas[replica].heard[object];
-        if object == 0 {
-            return self.secrets.get(heard).map(|version| version.since);
-        }
-        self.configurations[object - 1].1.get(heard).map(|version| version.since)
     }
 
     /// All news arrive and all do what they want, until they want nothing.
@@ -269,14 +226,14 @@ impl World {
 
     /// A replica hears the next news of an object: the Secret, or a configuration.
     fn hear(&mut self, replica: usize, object: usize) {
-        let moment = self.moment();
+        let moment = self.cluster.moment();
         let Replica { view, heard, .. } = &mut self.replicas[replica];
         let heard = &mut heard[object];
         if object == 0 {
-            let Some(version) = self.secrets.get(*heard) else { return };
+            let Some(version) = self.cluster.secrets.get(*heard) else { return };
             view.see_secret(Observation::Changed(version.object.clone()), moment);
         } else {
-            let (configuration, history) = &self.configurations[object - 1];
+            let (configuration, history) = &self.cluster.configurations[object - 1];
             let Some(version) = history.get(*heard) else { return };
             view.see_entries(configuration, Observation::Changed(entries(version)), moment);
         }
@@ -285,12 +242,14 @@ impl World {
 
     /// A replica's watches start over.
     fn list_anew(&mut self, replica: usize) {
-        let moment = self.moment();
+        let moment = self.cluster.moment();
         let Replica { view, heard, .. } = &mut self.replicas[replica];
-        heard[0] = self.secrets.len();
-        let secret = self.secrets.last().map(|version| version.object.clone());
+        heard[0] = self.cluster.secrets.len();
+        let secret = self.cluster.secrets.last().map(|version| version.object.clone());
         view.see_secret(Observation::Listed(secret), moment);
-        for ((configuration, history), heard) in self.configurations.iter().zip(&mut heard[1..]) {
+        for ((configuration, history), heard) in
+            self.cluster.configurations.iter().zip(&mut heard[1..])
+        {
             *heard = history.len();
             let listed = Observation::Listed(history.last().map(entries));
             view.see_entries(configuration, listed, moment);
@@ -304,7 +263,7 @@ impl World {
             self.patch(replica, &patch);
             return true;
         }
-        let moment = self.moment();
+        let moment = self.cluster.moment();
         self.replicas[replica].view.adopt(moment);
         let Wanted { step, publish, .. } = self.replicas[replica].view.wanted(moment);
         if let Some((step, _)) = step {
@@ -314,13 +273,13 @@ impl World {
         let Some(wanted) = publish.first() else { return false };
         let view = &mut self.replicas[replica].view;
         let (entries, _) = view.entries(wanted).expect("was seen");
-        let read = self.secrets.last().expect("has a version").object.clone();
+        let read = self.cluster.secrets.last().expect("has a version").object.clone();
         view.see_secret(Observation::Changed(read), moment);
         let bundle = view.ca_bundle().expect("every replica serves").to_owned();
-        let mut configurations = self.configurations.iter();
+        let mut configurations = self.cluster.configurations.iter();
         let index = configurations.position(|(configuration, _)| configuration == wanted);
         self.replicas[replica].patch = Some(Patch {
-            since: self.now,
+            since: self.cluster.now,
             configuration: index.expect("is one of them"),
             version: entries.version.parse().expect("is a number"),
             bundle,
@@ -328,15 +287,29 @@ impl World {
         true
     }
 
+    fn blank_or_add_an_entry(&mut self) {
+        let configuration = self.rng.usize(..self.cluster.configurations.len());
+        let history = &self.cluster.configurations[configuration].1;
+        let mut entries = history.last().expect("has a version").object.clone();
+        if self.rng.bool() && entries.len() < 5 {
+            let place = self.rng.usize(..=entries.len());
+            entries.insert(place, (format!("added-{}", self.cluster.versions), String::new()));
+        } else {
+            let place = self.rng.usize(..entries.len());
+            entries[place].1.clear();
+        }
+        self.cluster.change_entries(configuration, entries);
+    }
+
     fn step(&mut self, replica: usize, step: Step) {
-        let moment = self.moment();
+        let moment = self.cluster.moment();
         let view = &self.replicas[replica].view;
         let secret = view.take(step, moment.wall).expect("issues");
-        let current = self.secret();
+        let current = self.cluster.secret();
         let seen = if secret.metadata.resource_version == current.metadata.resource_version {
             *self.steps.entry(step.as_str()).or_default() += 1;
-            self.change_secret(|current| *current = secret);
-            self.secret().clone()
+            self.cluster.change_secret(|current| *current = secret);
+            self.cluster.secret().clone()
         } else {
             current.clone()
         };
@@ -348,18 +321,18 @@ impl World {
 
     fn patch(&mut self, replica: usize, patch: &Patch) {
         let Patch { since: _, configuration, version, bundle } = patch;
-        let current = self.configurations[*configuration].1.last().expect("has a version");
+        let current = self.cluster.configurations[*configuration].1.last().expect("has a version");
         let lost = current.number != *version;
         if !lost {
             let names = current.object.iter().map(|(name, _)| name.clone());
             let patched = names.map(|name| (name, bundle.clone())).collect();
-            self.change_entries(*configuration, patched);
+            self.cluster.change_entries(*configuration, patched);
         }
         if self.dies() {
             return self.restart(replica);
         }
-        let moment = self.moment();
-        let (configuration, history) = &self.configurations[*configuration];
+        let moment = self.cluster.moment();
+        let (configuration, history) = &self.cluster.configurations[*configuration];
         let now = entries(history.last().expect("has a version"));
         let seen = if lost { Observation::Listed(Some(now)) } else { Observation::Changed(now) };
         self.replicas[replica].view.see_entries(configuration, seen, moment);
@@ -372,7 +345,7 @@ impl World {
     /// Whether a replica may end. While the Secret is blank, those that run are all that knows
     /// the keys.
     fn may_end(&self) -> bool {
-        self.secret().data.is_some()
+        self.cluster.secret().data.is_some()
     }
 
     fn restart(&mut self, replica: usize) {
@@ -388,61 +361,16 @@ impl World {
         };
         let settle = Duration::from_secs(SETTLE);
         let mut view = View::new(Custody::managed(), names(), lifetimes, settle, &configurations());
-        let moment = self.moment();
-        let mut heard = vec![self.secrets.len()];
-        view.see_secret(Observation::Listed(Some(self.secret().clone())), moment);
-        for (configuration, history) in &self.configurations {
+        let moment = self.cluster.moment();
+        let mut heard = vec![self.cluster.secrets.len()];
+        view.see_secret(Observation::Listed(Some(self.cluster.secret().clone())), moment);
+        for (configuration, history) in &self.cluster.configurations {
             heard.push(history.len());
             let listed = Observation::Listed(history.last().map(entries));
             view.see_entries(configuration, listed, moment);
         }
         Replica { view, heard, patch: None }
     }
-
-    fn blank_or_add_an_entry(&mut self) {
-        let configuration = self.rng.usize(..self.configurations.len());
-        let history = &self.configurations[configuration].1;
-        let mut entries = history.last().expect("has a version").object.clone();
-        if self.rng.bool() && entries.len() < 5 {
-            let place = self.rng.usize(..=entries.len());
-            entries.insert(place, (format!("added-{}", self.versions), String::new()));
-        } else {
-            let place = self.rng.usize(..entries.len());
-            entries[place].1.clear();
-        }
-        self.change_entries(configuration, entries);
-    }
-
-    fn change_entries(&mut self, configuration: usize, object: Vec<Entry>) {
-        self.versions += 1;
-        let version = Version { since: self.now, number: self.versions, object };
-        self.configurations[configuration].1.push(version);
-    }
-
-    fn change_secret(&mut self, change: impl FnOnce(&mut Secret)) {
-        self.versions += 1;
-        let mut object = self.secret().clone();
-        change(&mut object);
-        object.metadata.resource_version = Some(self.versions.to_string());
-        self.secrets.push(Version { since: self.now, number: self.versions, object });
-    }
-
-    fn secret(&self) -> &Secret {
-        &self.secrets.last().expect("has a version").object
-    }
-
-    fn moment(&self) -> Moment {
-        Moment { steady: Duration::from_secs(self.now), wall: wall(self.now) }
-    }
-}
-
-fn wall(now: u64) -> Timestamp {
-    let start: Timestamp = "2026-03-01T12:00:00Z".parse().expect("valid");
-    start + Duration::from_secs(now)
-}
-
-fn entries(version: &Version<Vec<Entry>>) -> Entries {
-    Entries::given(version.number.to_string(), &version.object)
 }
 
 fn verifies(bundle: &str, identity: &Identity, now: Timestamp) -> bool {

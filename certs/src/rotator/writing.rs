@@ -34,7 +34,7 @@ impl Rotator {
         let secret = self.store.to_string();
         match self.try_step(step, tell).await {
             Ok(true) => {
-                self.storing = Pause::default();
+                self.storing = Pause::after_success();
                 tracing::info!(secret, step = step.as_str(), %reason, "certificates stored");
                 tell(Event::Took(step));
             }
@@ -80,7 +80,7 @@ impl Rotator {
     ) {
         match self.try_publish(configuration, tell).await {
             Ok(Some(repaired)) => {
-                self.publishing.remove(configuration);
+                self.publishing.insert(configuration.clone(), Pause::after_success());
                 tracing::info!(%configuration, repaired, "CA bundle written");
                 tell(Event::Published { repaired });
             }
@@ -165,6 +165,16 @@ impl Default for Pause {
 }
 
 impl Pause {
+    /// After a write that was taken: something that undoes each one is answered once a
+    /// second and not without end.
+    fn after_success() -> Self {
+        Self { until: Instant::now() + FIRST_PAUSE, ..Self::default() }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.until <= Instant::now()
+    }
+
     /// After a failure: the longer, the more of them there were.
     fn lengthen(&mut self) -> Duration {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
