@@ -1,7 +1,9 @@
 //! A release from its installation to its end, its pods really running.
 
+mod failures;
 mod load;
 mod rollouts;
+mod uninstall;
 
 use nfs_guard_integration_tests::LiveCluster;
 
