@@ -2,10 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help deps demo test test-all bench fuzz lint
+# What is measured is built as what ships.
+RELEASE := --config .cargo/release.toml --locked --release
+
+.PHONY: help deps demo test test-all test-image bench fuzz image lint
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## fetch crates and build the control plane the tests run on (first time: about 8 minutes)
 	$(CARGO) fetch --locked
@@ -18,15 +21,21 @@ demo: ## replay the incident against a server of its own
 test: ## everything but the long runs: tables, TLS, and a real apiserver
 	$(CARGO) test --locked --workspace
 
-test-all: bench fuzz ## what takes a release build; `make test` is not part of it
-	$(CARGO) run --locked --release --quiet --package nfs-guard -- demo
+test-all: bench fuzz test-image ## what takes a release build; `make test` is not part of it
+	$(CARGO) run $(RELEASE) --quiet --package nfs-guard -- demo
 
 bench: ## what a review costs, beside its budget (2 minutes when built)
-	$(CARGO) build --locked --release --package nfs-guard
-	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin bench
+	$(CARGO) build $(RELEASE) --package nfs-guard
+	$(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin bench
 
 fuzz: ## bend what the guard reads for FUZZ_SECONDS (60); FUZZ_SEED repeats a run
-	$(CARGO) run --locked --release --quiet --package nfs-guard-integration-tests --bin fuzz
+	$(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin fuzz
+
+image: ## write the image to target/image, as IMAGE (nfs-guard:VERSION)
+	@$(CARGO) run --locked --quiet --package nfs-guard-image
+
+test-image: image ## run the image's program where there is nothing else
+	$(CARGO) test --locked --package nfs-guard-image --test image -- --ignored
 
 lint: ## formatting, clippy and the documentation, without a warning
 	$(CARGO) fmt --all --check

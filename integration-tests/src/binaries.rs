@@ -96,6 +96,18 @@ pub fn profile_folder() -> Result<PathBuf> {
     Ok(folder.to_path_buf())
 }
 
+/// Cargo's target folder, such as `target`. What ships is built for a target
+/// that is named, and so is what measures it: that puts a folder in between.
+pub fn target_folder() -> Result<PathBuf> {
+    let profile = profile_folder()?;
+    let levels = if cfg!(target_feature = "crt-static") { 2 } else { 1 };
+    let folder = profile.ancestors().nth(levels).context("the profile's folder has no parent")?;
+    Ok(folder.to_path_buf())
+}
+
+/// How what ships is built.
+const RELEASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.cargo/release.toml");
+
 fn build_control_plane() -> Result<PathBuf> {
     built_by(concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane/build.sh"))
 }
@@ -113,7 +125,7 @@ fn built_by(script: &str) -> Result<PathBuf> {
 
 fn build_nfs_guard() -> Result<PathBuf> {
     let folder = profile_folder()?;
-    let target = folder.parent().context("the profile's folder has no parent")?;
+    let target = target_folder()?;
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
         Some(name) => name,
@@ -128,6 +140,9 @@ fn build_nfs_guard() -> Result<PathBuf> {
         if of_a_run.starts_with("CARGO_PKG_") || of_a_run.starts_with("CARGO_MANIFEST_") {
             command.env_remove(name);
         }
+    }
+    if cfg!(target_feature = "crt-static") {
+        command.args(["--config", RELEASE]);
     }
     let output = command
         .args(["build", "--locked", "--quiet", "-p", "nfs-guard", "--bin", "nfs-guard"])

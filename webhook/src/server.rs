@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod handshake;
 mod linger;
+mod listen;
 mod reviews;
 mod room;
 mod turn;
@@ -21,13 +22,14 @@ use std::{
 };
 
 use axum::Router;
+use nfs_guard_certs::Slot;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
     time::timeout,
 };
 
-use self::{accept::Acceptor, room::Room, turn::Turn};
+use self::{accept::Acceptor, listen::listen, room::Room, turn::Turn};
 use crate::{metrics::Metrics, reviewer::Reviewer};
 
 /// How long a body may be on its way before it has to give way to others when
@@ -88,6 +90,7 @@ impl Default for Limits {
 pub struct Service {
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
+    slot: Arc<Slot>,
     limits: Limits,
     /// Room for the bodies of all requests.
     bodies: Arc<Room>,
@@ -100,12 +103,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service of that reviewer.
+    /// A service of that reviewer, served with what is in `slot`.
     #[must_use]
-    pub fn new(reviewer: Arc<Reviewer>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+    pub fn new(
+        reviewer: Arc<Reviewer>,
+        metrics: Arc<Metrics>,
+        slot: Arc<Slot>,
+        limits: Limits,
+    ) -> Self {
         Self {
             reviewer,
             metrics,
+            slot,
             limits,
             bodies: body::room(limits.buffered, PATIENCE),
             slots: Arc::new(Semaphore::new(limits.concurrent)),
@@ -157,12 +166,7 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound; the error names it.
     pub fn bind(review: SocketAddr, admin: SocketAddr) -> io::Result<Self> {
-        let bind = |address: SocketAddr| {
-            TcpListener::bind(address).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })
-        };
-        Ok(Self { review: bind(review)?, admin: bind(admin)? })
+        Ok(Self { review: listen(review)?, admin: listen(admin)? })
     }
 
     /// The address reviews are taken at.

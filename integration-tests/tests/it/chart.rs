@@ -1,6 +1,7 @@
 //! The chart: what it renders, refuses, grants and leaves behind.
 
 mod entries;
+mod notes;
 mod pods;
 mod rights;
 mod values;
@@ -45,11 +46,16 @@ fn names_every_object_after_the_release() {
             "ResourceQuota",
             "Role",
             "RoleBinding",
+            "Secret",
             "Service",
             "ServiceAccount",
             "ValidatingWebhookConfiguration",
         ];
-        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), name.to_owned())));
+        let named = |kind: &str| match kind {
+            "Secret" => format!("{name}-tls"),
+            _ => name.to_owned(),
+        };
+        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), named(kind))));
     }
 }
 
@@ -73,9 +79,10 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
         &["watch", "csidrivers.storage.k8s.io"],
+        &["watch", own_validating],
         &["patch", own_validating],
         &["patch", own_mutating],
-        &["create", "secrets"],
+        &["watch", "secrets/rights-nfs-guard-tls"],
         &["update", "secrets/rights-nfs-guard-tls"],
     ] {
         assert!(can(granted), "{granted:?} is granted");
@@ -83,7 +90,9 @@ fn grants_what_the_guard_needs_and_no_more() {
     for withheld in [
         &["get", "secrets"][..],
         &["get", "secrets/other"],
-        &["create", "secrets", "--namespace=default"],
+        &["watch", "secrets"],
+        &["create", "secrets"],
+        &["delete", "secrets/rights-nfs-guard-tls"],
         &["patch", validating],
         &["patch", mutating],
         &["delete", own_validating],
@@ -190,6 +199,10 @@ impl Drop for Release {
         assert!(ran.succeeded() || std::thread::panicking(), "{ran}");
     }
 }
+
+/// A release that is rendered and never installed. That of the shared guard
+/// [exists](nfs_guard_integration_tests::Guard::NAME), and nothing can be created twice.
+const RELEASE: &str = "rendered";
 
 /// The chart's objects as the API server understands them.
 fn render(namespace: &TestNamespace, release: &str, arguments: &[&str]) -> Vec<Value> {

@@ -2,6 +2,7 @@
 
 mod failures;
 mod load;
+mod operations;
 mod rollouts;
 mod uninstall;
 

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     Exit, Failure,
-    embedded::Embedded,
+    embedded::{Embedded, Handout},
     running::{AuditLog, Signals},
 };
 use crate::{
@@ -44,7 +44,8 @@ impl Demo {
     async fn replay(&self, out: &mut impl Write) -> Result<Exit, Failure> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let audit = AuditLog::nowhere();
-        let embedded = Embedded::start((free, free), Loaded::default(), None, None, audit)?;
+        let (embedded, announcer) = Embedded::start((free, free), Loaded::default(), None, audit)?;
+        announcer.announce(None);
         let client = ReviewClient::new(embedded.url(), embedded.ca_bundle())?;
         let bold = Style::new().bold();
         writeln!(out, "nfs-guard serves the incident's cluster at {}\n", embedded.url())?;
@@ -81,7 +82,8 @@ impl Demo {
             return Ok(Exit::Negative);
         }
         if self.keep {
-            writeln!(out, "still serving at {}\nTry it:\n  {}", embedded.url(), embedded.curl())?;
+            let (url, handout) = (embedded.url(), Handout::write(None, embedded.ca_bundle())?);
+            writeln!(out, "still serving at {url}\nTry it:\n  {}", handout.curl(url))?;
             return embedded.until_stopped(&mut Signals::new()?, Duration::ZERO).await;
         }
         Ok(Exit::Good)

@@ -1,6 +1,12 @@
 //! A server that needs no cluster: a throw-away CA and a snapshot.
 
-use std::{fs, future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
@@ -10,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{
     Exit, Failure,
-    running::{AuditLog, Running, Signals, Start},
+    running::{Announcer, AuditLog, Running, Signals, Start},
 };
 use crate::{
     cluster::View,
@@ -19,38 +25,22 @@ use crate::{
     metrics::Metrics,
 };
 
-/// The reviews that lie beside the CA, to be pasted.
-const SET: &str = "set.json";
-const POD: &str = "pod.json";
-
 pub(super) struct Embedded {
     running: Running,
     material: Material,
-    ca_file: PathBuf,
-    // Removed with the server.
-    directory: TempDir,
 }
 
 impl Embedded {
-    /// Starts to serve; without a cluster, the incident's.
+    /// Starts to serve; without a cluster, the incident's. It is ready when that
+    /// is announced.
     pub(super) fn start(
         (listen, admin_listen): (SocketAddr, SocketAddr),
         config: Loaded,
         cluster: Option<Snapshot>,
-        ca_out: Option<PathBuf>,
         audit: AuditLog,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Announcer), Failure> {
         let material = issue(&ServerNames::loopback(), Timestamp::now())
             .map_err(|error| anyhow!(error).context("cannot issue a certificate"))?;
-        let directory = TempDir::with_prefix("nfs-guard-").context("cannot make a directory")?;
-        let ca_file = ca_out.unwrap_or_else(|| directory.path().join("ca.crt"));
-        fs::write(&ca_file, material.ca_bundle())
-            .with_context(|| format!("cannot write {}", ca_file.display()))?;
-        for (name, scene) in [(SET, &SCENES[0]), (POD, &SCENES[2])] {
-            let review = incident::review(scene, &scene.object());
-            fs::write(directory.path().join(name), review.to_string())?;
-        }
-
         let (running, announcer) = Running::start(Start {
             listen,
             admin_listen,
@@ -58,11 +48,10 @@ impl Embedded {
             own_namespace: None,
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
-            slot: Arc::new(Slot::new(&material)),
+            slot: Arc::new(Slot::new(material.identity())),
             audit,
         })?;
-        announcer.announce(Some(&ca_file));
-        Ok(Self { running, material, ca_file, directory })
+        Ok((Self { running, material }, announcer))
     }
 
     pub(super) fn url(&self) -> &str {
@@ -73,19 +62,6 @@ impl Embedded {
         self.material.ca_bundle()
     }
 
-    /// Commands that ask for the judgement of the incident, and for what is
-    /// added to its set and to one of its pods; ready to paste.
-    pub(super) fn curl(&self) -> String {
-        let (ca, url) = (self.ca_file.display(), self.url());
-        let mutate = url.replace("/validate", "/mutate");
-        let line = |review: &str, url: &str| {
-            let review = self.directory.path().join(review);
-            let review = review.display();
-            format!("curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}")
-        };
-        [line(SET, url), line(SET, &mutate), line(POD, &mutate)].join("\n  ")
-    }
-
     pub(super) async fn until_stopped(
         self,
         signals: &mut Signals,
@@ -94,5 +70,49 @@ impl Embedded {
         let watches = tokio::spawn(future::pending());
         let ready = future::ready(Ok(()));
         self.running.until_stopped(signals, watches, ready, delay).await
+    }
+}
+
+/// What it takes to ask a server by hand: its CA, and reviews to be pasted.
+/// Only they are written: a root may be read-only and have no `/tmp`.
+pub(super) struct Handout {
+    ca: PathBuf,
+    // Removed with this.
+    directory: TempDir,
+}
+
+/// The reviews.
+const SET: &str = "set.json";
+const POD: &str = "pod.json";
+
+impl Handout {
+    /// Writes the CA to that file, or beside the reviews.
+    pub(super) fn write(ca_out: Option<PathBuf>, ca_bundle: &str) -> anyhow::Result<Self> {
+        let directory = TempDir::with_prefix("nfs-guard-")
+            .context("cannot make a directory for what to try; TMPDIR says where else")?;
+        let ca = ca_out.unwrap_or_else(|| directory.path().join("ca.crt"));
+        fs::write(&ca, ca_bundle).with_context(|| format!("cannot write {}", ca.display()))?;
+        for (name, scene) in [(SET, &SCENES[0]), (POD, &SCENES[2])] {
+            let review = incident::review(scene, &scene.object());
+            fs::write(directory.path().join(name), review.to_string())?;
+        }
+        Ok(Self { ca, directory })
+    }
+
+    pub(super) fn ca(&self) -> &Path {
+        &self.ca
+    }
+
+    /// Commands that ask for the judgement of the incident, and for what is
+    /// added to its set and to one of its pods; ready to paste.
+    pub(super) fn curl(&self, url: &str) -> String {
+        let ca = self.ca.display();
+        let mutate = url.replace("/validate", "/mutate");
+        let line = |review: &str, url: &str| {
+            let review = self.directory.path().join(review);
+            let review = review.display();
+            format!("curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}")
+        };
+        [line(SET, url), line(SET, &mutate), line(POD, &mutate)].join("\n  ")
     }
 }

@@ -36,8 +36,7 @@ fn main() -> Result<()> {
 }
 
 fn measure(out: &mut impl Write) -> Result<()> {
-    let target = binaries::profile_folder()?;
-    let folder = target.parent().context("the profile's folder has no parent")?.join("bench");
+    let folder = binaries::target_folder()?.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     if cfg!(debug_assertions) {
         heading(out, "A debug build: its figures mean nothing")?;

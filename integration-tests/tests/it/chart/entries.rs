@@ -4,7 +4,7 @@
 use nfs_guard_integration_tests::{ControlPlane, Kubectl, User};
 use serde_json::{Value, json};
 
-use super::{Release, render, text, wait_for_webhook};
+use super::{RELEASE, Release, render, text, wait_for_webhook};
 use crate::manifests::{CRITICAL, claim, every_kind};
 
 #[test]
@@ -12,7 +12,7 @@ fn no_entry_reaches_the_namespaces_a_cluster_starts_from() {
     let control_plane = ControlPlane::shared();
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("reach", &[]);
-    let objects = render(&namespace, "nfs-guard", &[]);
+    let objects = render(&namespace, RELEASE, &[]);
     let entries: Vec<_> =
         objects.iter().filter_map(|object| object["webhooks"].as_array()).flatten().collect();
     assert_eq!(entries.len(), 3);

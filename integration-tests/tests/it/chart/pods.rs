@@ -7,7 +7,7 @@ use nfs_guard::cli::LONGEST_END;
 use nfs_guard_integration_tests::{ControlPlane, TestNamespace, User, chart::CHART};
 use serde_json::{Value, json};
 
-use super::{Release, render, text};
+use super::{RELEASE, Release, render, text};
 
 /// Refuses, warns of and records every pod that is not restricted.
 const RESTRICTED: &[(&str, &str)] = &[
@@ -22,9 +22,9 @@ fn a_restricted_namespace_takes_every_object_without_a_warning() {
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("restricted", RESTRICTED);
     let admin = namespace.kubectl_as(User::Admin);
-    let objects = render(&namespace, "nfs-guard", &[]);
+    let objects = render(&namespace, RELEASE, &[]);
     // The pods are refused without.
-    admin.run(&["create", "serviceaccount", "nfs-guard"]).expect_success();
+    admin.run(&["create", "serviceaccount", "rendered-nfs-guard"]).expect_success();
     let apply = |arguments: &[&str]| {
         let manifest = template(&namespace, arguments);
         admin.feed(&["apply", "--dry-run=server", "-f", "-"], &manifest)
@@ -77,7 +77,7 @@ fn how_many_pods_decides_what_is_kept_of_them() {
     let namespace = control_plane.namespace("replicas", &[]);
     for (replicas, budget) in [(0, false), (1, false), (2, true), (5, true)] {
         let value = format!("replicas={replicas}");
-        let objects = render(&namespace, "nfs-guard", &["--set", &value]);
+        let objects = render(&namespace, RELEASE, &["--set", &value]);
         let kinds: Vec<_> = objects.iter().map(|object| text(&object["kind"])).collect();
         let is_kept = kinds.iter().any(|kind| kind == "PodDisruptionBudget");
         assert_eq!(is_kept, budget, "{value}");
@@ -103,7 +103,7 @@ fn a_pod_is_what_the_values_say() {
     let control_plane = ControlPlane::shared();
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("pod", &[]);
-    let objects = render(&namespace, "nfs-guard", &["--set", values]);
+    let objects = render(&namespace, RELEASE, &["--set", values]);
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let template = &deployment["spec"]["template"];
     let (spec, metadata) = (&template["spec"], &template["metadata"]);
@@ -142,7 +142,7 @@ fn a_pod_has_the_time_a_guard_takes_to_end() {
     let control_plane = ControlPlane::shared();
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("grace", &[]);
-    let objects = render(&namespace, "nfs-guard", &[]);
+    let objects = render(&namespace, RELEASE, &[]);
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let grace = &deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
     let grace = Duration::from_secs(grace.as_u64().unwrap());
@@ -153,7 +153,7 @@ fn a_pod_has_the_time_a_guard_takes_to_end() {
 /// The chart's objects, hooks included, as text.
 fn template(namespace: &TestNamespace, arguments: &[&str]) -> String {
     let helm = ControlPlane::shared().helm();
-    let template = ["template", "nfs-guard", CHART, "--namespace", namespace.name()];
+    let template = ["template", RELEASE, CHART, "--namespace", namespace.name()];
     helm.run(&[&template, arguments].concat()).expect_success().stdout
 }
 

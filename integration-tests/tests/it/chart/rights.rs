@@ -12,7 +12,7 @@ use nfs_guard_policies::{
 };
 use serde_json::{Value, json};
 
-use super::{render, text};
+use super::{RELEASE, render, text};
 use crate::manifests::{claim, every_kind};
 
 /// Where the guard writes its CA: rights of another kind, held by
@@ -24,7 +24,7 @@ fn what_the_caches_hold_may_be_read_and_nothing_else() {
     let control_plane = ControlPlane::shared();
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("reading", &[]);
-    let objects = render(&namespace, "nfs-guard", &[]);
+    let objects = render(&namespace, RELEASE, &[]);
     let role = objects.iter().find(|object| object["kind"] == "ClusterRole").unwrap();
     let mut granted = BTreeSet::new();
     for rule in role["rules"].as_array().unwrap() {

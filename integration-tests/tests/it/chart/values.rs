@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 use nfs_guard_integration_tests::{ControlPlane, Ran, binaries, chart::CHART};
 use serde_json::{Map, Value, json};
 
-use super::{render, text};
+use super::{RELEASE, render, text};
 
 #[test]
 fn refuses_values_it_does_not_know() {
@@ -40,6 +40,10 @@ fn refuses_values_it_does_not_know() {
         ("hostNetwork.enable=true", "additional properties 'enable' not allowed"),
         ("hostNetwork.httpsPort=443", "minimum: got 443, want 1,024"),
         ("priorityClassName=1", "got number, want string"),
+        ("certificates.mode=vault", "must be one of 'managed', 'external', 'cert-manager'"),
+        ("certificates.secret=tls", "additional properties 'secret' not allowed"),
+        ("certificates.issuerRef.kind=ClusterIssuer", "'name' required"),
+        ("certificates.settleSeconds=0", "minimum: got 0, want 1"),
         ("config.critcal.namespaces={vault}", "additional properties 'critcal' not allowed"),
         ("config.critical.namespaces=vault", "got string, want array"),
         (
@@ -77,7 +81,7 @@ fn passes_values_on_to_the_objects() {
         "service.port=8443,service.clusterIP={address},webhook.timeoutSeconds=7,\
          config.critical.namespaces={{vault}}"
     );
-    let objects = render(&namespace, "nfs-guard", &["--set", &values]);
+    let objects = render(&namespace, RELEASE, &["--set", &values]);
     let object = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
     assert_eq!(object("Service")["spec"]["clusterIP"], address.as_str());
     assert_eq!(object("Service")["spec"]["ports"][0]["port"], 8443);
@@ -94,7 +98,7 @@ fn passes_values_on_to_the_objects() {
             assert_eq!(
                 entry["clientConfig"]["service"],
                 json!({
-                    "name": "nfs-guard",
+                    "name": "rendered-nfs-guard",
                     "namespace": namespace.name(),
                     "path": path,
                     "port": 8443,
@@ -111,8 +115,8 @@ fn leaves_out_the_configuration_that_mutates_if_told_to() {
     let namespace = control_plane.namespace("unmutated", &[]);
     let mutating = "MutatingWebhookConfiguration";
     let (mut with, without) = (
-        render(&namespace, "nfs-guard", &[]),
-        render(&namespace, "nfs-guard", &["--set", "mutating.enabled=false"]),
+        render(&namespace, RELEASE, &[]),
+        render(&namespace, RELEASE, &["--set", "mutating.enabled=false"]),
     );
     with.retain(|object| object["kind"] != mutating);
     let kinds = |objects: &[Value]| -> Vec<String> {
@@ -138,7 +142,7 @@ fn who_only_watches_stops_nobody() {
         (&format!("{critical}=false"), "Ignore"),
         (&format!("{critical}=warn,webhook.critical.failurePolicy=Fail"), "Ignore"),
     ] {
-        let objects = render(&namespace, "nfs-guard", &["--set", values]);
+        let objects = render(&namespace, RELEASE, &["--set", values]);
         let policies: Vec<_> = objects
             .iter()
             .filter_map(|object| object["webhooks"].as_array())
