@@ -11,18 +11,11 @@ use nfs_guard_integration_tests::LiveCluster;
 use crate::manifests::{CRITICAL, set};
 
 #[test]
-fn an_installed_release_has_two_replicas_on_two_nodes_that_judge() {
+fn an_installed_release_has_two_replicas_that_judge() {
     let cluster = LiveCluster::installed();
-    let mut nodes: Vec<_> = cluster
-        .replicas()
-        .iter()
-        .map(|pod| {
-            assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true, "{pod}");
-            pod["spec"]["nodeName"].clone()
-        })
-        .collect();
-    nodes.sort_by_key(ToString::to_string);
-    assert_eq!(nodes, ["host-1", "host-2"]);
+    let replicas = cluster.replicas();
+    let ready = replicas.iter().map(|pod| &pod["status"]["containerStatuses"][0]["ready"]);
+    assert_eq!(ready.collect::<Vec<_>>(), [true, true]);
 
     let vault = cluster.namespace("vault", CRITICAL);
     let ran = vault.kubectl().apply(&set("db", Some("nfs-proxmox")).to_string());

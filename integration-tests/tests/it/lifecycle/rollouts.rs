@@ -58,6 +58,23 @@ fn an_upgrade_that_cannot_start_takes_no_replica_away() {
 }
 
 #[test]
+fn a_drained_node_fails_no_write_and_leaves_none_unjudged() {
+    let cluster = LiveCluster::installed();
+    let node = cluster.replicas()[0]["spec"]["nodeName"].as_str().unwrap().to_owned();
+    let on_it: Vec<Value> = cluster
+        .replicas()
+        .into_iter()
+        .filter(|pod| pod["spec"]["nodeName"] == node.as_str())
+        .collect();
+    let tally = under_load_of(&cluster, &names(&on_it), || {
+        cluster.kubectl().run(&["drain", &node, "--timeout=60s"]).expect_success();
+    });
+    cluster.kubectl().run(&["uncordon", &node]).expect_success();
+    tally.expect_all_judged("drain of a node with a replica");
+    cluster.kubectl().wait(&["--for=condition=Available", "deployment/nfs-guard"]);
+}
+
+#[test]
 fn a_changed_configuration_reaches_replicas_that_go_on_running() {
     let cluster = LiveCluster::installed();
     let before = names(&cluster.replicas());

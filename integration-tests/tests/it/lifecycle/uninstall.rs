@@ -29,6 +29,11 @@ fn an_uninstalled_release_leaves_nothing_and_may_be_installed_again() {
 
     cluster.upgrade(&["--install"]).expect_success();
     cluster.wait_until_reached();
+    let replicas = cluster.replicas();
+    let mut nodes: Vec<_> =
+        replicas.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap()).collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["host-1", "host-2"], "one node may go");
 }
 
 /// Every object of every kind, as `kind namespace/name labels`.
