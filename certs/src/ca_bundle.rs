@@ -4,23 +4,20 @@ mod patch;
 
 use std::fmt;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde::de::DeserializeOwned;
 
-use self::patch::{Entry, patch};
+pub(crate) use self::patch::Entry;
+use self::patch::patch;
 use crate::apiserver::{FIELD_MANAGER, status_code};
 
-/// How often to read and patch. A refused patch means that another writer came
-/// first: a replica with the same bundle, after which nothing is left to do, or an
-/// upgrade of the chart, which writes once. The same refusal three times in a row
-/// is no race, and its cause is reported.
-const ROUNDS: usize = 3;
-
 /// A webhook configuration, by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Configuration {
     /// A `ValidatingWebhookConfiguration`.
     Validating(String),
@@ -37,44 +34,84 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// What [`publish`] had to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// Every entry carried the bundle already; nothing was written.
-    Unchanged,
-    /// At least one entry did not, and does now.
-    Changed,
+/// The webhook entries of a configuration, as one version of it has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries {
+    pub(crate) version: String,
+    entries: Vec<Entry>,
 }
 
-/// Writes `ca_bundle`, in PEM, into every entry of a webhook configuration.
+impl Entries {
+    pub(crate) fn of<C: WebhookConfiguration>(configuration: &C) -> Self {
+        let version = configuration.meta().resource_version.clone().unwrap_or_default();
+        Self { version, entries: configuration.entries() }
+    }
+
+    /// Entries of these names and bundles; an empty bundle is none.
+    #[cfg(test)]
+    pub(crate) fn given(version: String, entries: &[(String, String)]) -> Self {
+        let entries = entries.iter().map(|(name, pem)| Entry {
+            name: name.clone(),
+            ca_bundle: (!pem.is_empty()).then(|| ByteString(pem.as_bytes().to_vec())),
+        });
+        Self { version, entries: entries.collect() }
+    }
+
+    /// Whether every entry carries that bundle.
+    pub(crate) fn all_carry(&self, ca_bundle: &str) -> bool {
+        let carries = |entry: &Entry| {
+            entry.ca_bundle.as_ref().is_some_and(|ByteString(pem)| pem == ca_bundle.as_bytes())
+        };
+        self.entries.iter().all(carries)
+    }
+}
+
+/// How a patch ended that was not refused for good.
+#[derive(Debug)]
+pub(crate) enum Published {
+    /// The entries as they are now; every one carries the bundle.
+    Done(Entries),
+    /// The configuration is not what was read any more, or the patch is not taken for
+    /// another reason; what it is now, if it is.
+    Conflict(Option<Entries>, PublishError),
+}
+
+/// Writes `ca_bundle`, in PEM, into every entry of a webhook configuration, if it still is
+/// what was read as `entries`.
 ///
 /// It sends a JSON Patch and not a server-side apply: an applied entry would be
 /// co-owned by us, so that once the chart drops it a stub with nothing but our
 /// caBundle remains, which is invalid and fails `helm upgrade`. The patch first
 /// tests that the object is the one which was read and that each index still is
 /// the entry of that name.
-pub async fn publish(
-    client: kube::Client,
+pub(crate) async fn publish(
+    client: &Client,
     configuration: &Configuration,
+    entries: &Entries,
     ca_bundle: &str,
 ) -> Result<Published, PublishError> {
     let published = match configuration {
         Configuration::Validating(name) => {
-            let api = Api::<ValidatingWebhookConfiguration>::all(client);
-            publish_through(&api, name, ca_bundle).await
+            let api = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+            publish_through(&api, name, entries, ca_bundle).await
         }
         Configuration::Mutating(name) => {
-            let api = Api::<MutatingWebhookConfiguration>::all(client);
-            publish_through(&api, name, ca_bundle).await
+            let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
+            publish_through(&api, name, entries, ca_bundle).await
         }
     };
-    published.map_err(|refusal| PublishError::new(configuration.clone(), refusal))
+    let named = |refusal| PublishError::new(configuration.clone(), refusal);
+    match published {
+        Ok(Sent::Done(entries)) => Ok(Published::Done(entries)),
+        Ok(Sent::Conflict(entries, refusal)) => Ok(Published::Conflict(entries, named(refusal))),
+        Err(refusal) => Err(named(refusal)),
+    }
 }
 
 /// Why the API server does not trust our CA.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {configuration}: {advice}")]
-pub struct PublishError {
+pub(crate) struct PublishError {
     verb: &'static str,
     configuration: Configuration,
     advice: &'static str,
@@ -87,7 +124,6 @@ impl PublishError {
             ("get", Some(403)) => "grant the service account the verb `get` on it by a ClusterRole",
             (_, Some(403)) => "grant the service account the verb `patch` on it by a ClusterRole",
             (_, Some(401)) => "check that the pod mounts a service account token",
-            (_, Some(404)) => "install it, or give the name of the one that is installed",
             (_, Some(409 | 422)) => {
                 "see what the API server says, and find what else writes it if that is a conflict"
             }
@@ -96,31 +132,25 @@ impl PublishError {
         };
         Self { verb, configuration, advice, source }
     }
-
-    /// Whether there is no such configuration.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        status_code(&self.source) == Some(404)
-    }
 }
 
 /// A kind of webhook configuration.
-trait WebhookConfiguration:
-    kube::Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned
+pub(crate) trait WebhookConfiguration:
+    kube::Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static
 {
     /// Its webhook entries, in order.
-    fn entries(&self) -> Vec<Entry<'_>>;
+    fn entries(&self) -> Vec<Entry>;
 }
 
 impl WebhookConfiguration for ValidatingWebhookConfiguration {
-    fn entries(&self) -> Vec<Entry<'_>> {
+    fn entries(&self) -> Vec<Entry> {
         let webhooks = self.webhooks.iter().flatten();
         webhooks.map(|webhook| Entry::new(&webhook.name, &webhook.client_config)).collect()
     }
 }
 
 impl WebhookConfiguration for MutatingWebhookConfiguration {
-    fn entries(&self) -> Vec<Entry<'_>> {
+    fn entries(&self) -> Vec<Entry> {
         let webhooks = self.webhooks.iter().flatten();
         webhooks.map(|webhook| Entry::new(&webhook.name, &webhook.client_config)).collect()
     }
@@ -132,35 +162,33 @@ struct Refusal {
     error: kube::Error,
 }
 
+enum Sent {
+    Done(Entries),
+    Conflict(Option<Entries>, Refusal),
+}
+
 async fn publish_through<C: WebhookConfiguration>(
     api: &Api<C>,
     name: &str,
+    entries: &Entries,
     ca_bundle: &str,
-) -> Result<Published, Refusal> {
+) -> Result<Sent, Refusal> {
     let params =
         PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let mut round = 1;
-    loop {
-        let read = api.get(name).await.map_err(|error| Refusal { verb: "get", error })?;
-        let version = read.meta().resource_version.as_deref().unwrap_or_default();
-        let Some(patch) = patch(version, read.entries(), ca_bundle) else {
-            return Ok(Published::Unchanged);
-        };
-        match api.patch(name, &params, &Patch::<()>::Json(patch)).await {
-            Ok(_) => return Ok(Published::Changed),
-            Err(error) if conflicts(&error) && round < ROUNDS => {
-                tracing::debug!(kind = %C::kind(&()), name, "another writer came first");
-                round += 1;
-            }
-            Err(error) => return Err(Refusal { verb: "patch", error }),
-        }
+    let Some(patch) = patch(&entries.version, &entries.entries, ca_bundle) else {
+        return Ok(Sent::Done(entries.clone()));
+    };
+    let refusal = match api.patch(name, &params, &Patch::<()>::Json(patch)).await {
+        Ok(patched) => return Ok(Sent::Done(Entries::of(&patched))),
+        Err(error) => Refusal { verb: "patch", error },
+    };
+    // A failed `test` is answered by 422, a write that came between the API server's own
+    // read and write by 409.
+    if !matches!(status_code(&refusal.error), Some(404 | 409 | 422)) {
+        return Err(refusal);
     }
-}
-
-/// Whether the object is not the one that was read: a failed `test` is answered
-/// by 422, a write that came between the API server's own read and write by 409.
-fn conflicts(error: &kube::Error) -> bool {
-    matches!(status_code(error), Some(409 | 422))
+    let read = api.get_opt(name).await.map_err(|error| Refusal { verb: "get", error })?;
+    Ok(Sent::Conflict(read.as_ref().map(Entries::of), refusal))
 }
 
 #[cfg(test)]
@@ -244,121 +272,119 @@ mod tests {
                 .collect()
         }
 
-        fn requests(&self, methods: &[&str]) -> Vec<String> {
-            methods.iter().map(|method| format!("{method} {}", self.path)).collect()
+        fn entries(&self, server: &FakeApiserver) -> Entries {
+            let object = server.object(&self.path);
+            match self.configuration {
+                Configuration::Validating(_) => {
+                    Entries::of(&parse::<ValidatingWebhookConfiguration>(object))
+                }
+                Configuration::Mutating(_) => {
+                    Entries::of(&parse::<MutatingWebhookConfiguration>(object))
+                }
+            }
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(object: Value) -> T {
+        serde_json::from_value(object).expect("is of that kind")
+    }
+
+    #[tokio::test]
+    async fn writes_the_bundle_into_every_entry_of_that_configuration() {
+        for (kept, other) in both().iter().zip(both().iter().rev()) {
+            let server = FakeApiserver::default();
+            let given = [("a", None), ("b", Some(OTHER_BASE64))];
+            for kept in both() {
+                server.put(&kept.path, kept.object(&given));
+            }
+            let entries = kept.entries(&server);
+            assert!(!entries.all_carry(PEM), "{}", kept.kind);
+
+            let published = publish(&server.client(), &kept.configuration, &entries, PEM).await;
+
+            let Published::Done(entries) = published.expect("publishes") else {
+                panic!("{}: nothing came between", kept.kind)
+            };
+            assert!(entries.all_carry(PEM), "{}", kept.kind);
+            assert!(kept.entries(&server).all_carry(PEM), "{}", kept.kind);
+            assert_eq!(entries.version, kept.entries(&server).version, "{}", kept.kind);
+            assert!(!other.entries(&server).all_carry(PEM), "{}: is left alone", other.kind);
         }
     }
 
     #[tokio::test]
-    async fn writes_the_bundle_into_every_entry_of_that_configuration_once() {
-        let server = FakeApiserver::default();
-        let given = [("a", None), ("b", Some(OTHER_BASE64))];
-        for kept in both() {
-            server.put(&kept.path, kept.object(&given));
-        }
-
-        let mut requests = Vec::new();
-        for kept in both() {
-            let first = publish(server.client(), &kept.configuration, PEM).await;
-            let second = publish(server.client(), &kept.configuration, PEM).await;
-
-            assert_eq!(first.expect("publishes"), Published::Changed, "{}", kept.kind);
-            assert_eq!(second.expect("publishes"), Published::Unchanged, "{}", kept.kind);
-            let published = ["a", "b"].map(|name| (name.to_owned(), json!(PEM_BASE64)));
-            assert_eq!(kept.ca_bundles(&server), published, "{}", kept.kind);
-            requests.extend(kept.requests(&["GET", "PATCH", "GET"]));
-            assert_eq!(server.requests(), requests, "{}: the other is left alone", kept.kind);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_entry_that_an_upgrade_puts_first_gets_its_own() {
+    async fn an_entry_that_an_upgrade_put_first_is_never_mistaken_for_another() {
         for kept in both() {
             let server = FakeApiserver::default();
             server.put(&kept.path, kept.object(&[("b", None)]));
-            let path = kept.path.clone();
-            let mut upgrade = Some(kept.object(&[("a", None), ("b", None)]));
-            server.before(Method::PATCH, move |objects| {
-                if let Some(upgraded) = upgrade.take() {
-                    objects.put(&path, upgraded);
-                }
-            });
+            let read = kept.entries(&server);
+            server.put(&kept.path, kept.object(&[("a", None), ("b", None)]));
 
-            let published = publish(server.client(), &kept.configuration, PEM).await;
+            let published = publish(&server.client(), &kept.configuration, &read, PEM).await;
+            let Published::Conflict(Some(now), _) = published.expect("is no refusal") else {
+                panic!("{}: what was read is no more", kept.kind)
+            };
+            assert_eq!(kept.ca_bundles(&server)[0], ("a".to_owned(), Value::Null), "{}", kept.kind);
 
-            assert_eq!(published.expect("publishes"), Published::Changed, "{}", kept.kind);
-            let published = ["a", "b"].map(|name| (name.to_owned(), json!(PEM_BASE64)));
-            assert_eq!(kept.ca_bundles(&server), published, "{}", kept.kind);
-            let requests = kept.requests(&["GET", "PATCH", "GET", "PATCH"]);
-            assert_eq!(server.requests(), requests, "{}", kept.kind);
+            let published = publish(&server.client(), &kept.configuration, &now, PEM).await;
+            assert!(matches!(published, Ok(Published::Done(_))), "{}", kept.kind);
+            let expected = ["a", "b"].map(|name| (name.to_owned(), json!(PEM_BASE64)));
+            assert_eq!(kept.ca_bundles(&server), expected, "{}", kept.kind);
         }
     }
 
     #[tokio::test]
-    async fn leaves_it_to_the_replica_that_published_first() {
+    async fn a_configuration_that_was_taken_away_is_a_conflict_with_nothing() {
         for kept in both() {
             let server = FakeApiserver::default();
             server.put(&kept.path, kept.object(&[("a", None)]));
-            let (path, published) = (kept.path.clone(), kept.object(&[("a", Some(PEM_BASE64))]));
-            server.before(Method::PATCH, move |objects| {
-                objects.put(&path, published.clone());
-            });
+            let read = kept.entries(&server);
+            server.delete(&kept.path);
 
-            let published = publish(server.client(), &kept.configuration, PEM).await;
+            let published = publish(&server.client(), &kept.configuration, &read, PEM).await;
 
-            assert_eq!(published.expect("publishes"), Published::Unchanged, "{}", kept.kind);
-            let requests = kept.requests(&["GET", "PATCH", "GET"]);
-            assert_eq!(server.requests(), requests, "{}", kept.kind);
+            assert!(matches!(published, Ok(Published::Conflict(None, _))), "{}", kept.kind);
         }
     }
 
     #[tokio::test]
     async fn an_error_names_the_configuration_and_what_to_do() {
         let forbidden = (StatusCode::FORBIDDEN, "Forbidden", "no");
-        let invalid = (StatusCode::UNPROCESSABLE_ENTITY, "Invalid", "bad caBundle");
-        let missing = (StatusCode::NOT_FOUND, "NotFound", "not found");
         let conflict = (StatusCode::CONFLICT, "Conflict", "modified");
-        let refusals = "see what the API server says, \
-                        and find what else writes it if that is a conflict";
-
-        for (case, method, refusal, requests, advice) in [
+        let broken = (StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "etcd");
+        for (case, refusals, verb, advice) in [
             (
-                "not installed",
-                Method::GET,
-                missing,
-                1,
-                "install it, or give the name of the one that is installed",
+                "not allowed to patch",
+                &[(Method::PATCH, forbidden)][..],
+                "patch",
+                "grant the service account the verb `patch` on it by a ClusterRole",
             ),
             (
-                "not allowed to read",
-                Method::GET,
-                forbidden,
-                1,
+                "not allowed to read what came between",
+                &[(Method::PATCH, conflict), (Method::GET, forbidden)],
+                "get",
                 "grant the service account the verb `get` on it by a ClusterRole",
             ),
             (
-                "not allowed to patch",
-                Method::PATCH,
-                forbidden,
-                2,
-                "grant the service account the verb `patch` on it by a ClusterRole",
+                "an API server in trouble",
+                &[(Method::PATCH, broken)],
+                "patch",
+                "see what the API server says",
             ),
-            ("refused as invalid every time", Method::PATCH, invalid, 2 * ROUNDS, refusals),
-            ("in conflict every time", Method::PATCH, conflict, 2 * ROUNDS, refusals),
         ] {
             for kept in both() {
                 let server = FakeApiserver::default();
                 server.put(&kept.path, kept.object(&[("a", None)]));
-                server.refuse(method.clone(), refusal);
+                let read = kept.entries(&server);
+                for (method, refusal) in refusals {
+                    server.refuse(method.clone(), *refusal);
+                }
 
-                let published = publish(server.client(), &kept.configuration, PEM).await;
+                let published = publish(&server.client(), &kept.configuration, &read, PEM).await;
 
                 let error = published.expect_err(case);
-                let verb = method.as_str().to_lowercase();
                 let message = format!("cannot {verb} {} nfs-guard: {advice}", kept.kind);
                 assert_eq!(error.to_string(), message, "{case}");
-                assert_eq!(error.is_missing(), refusal == missing, "{case}");
-                assert_eq!(server.requests().len(), requests, "{case}");
             }
         }
     }

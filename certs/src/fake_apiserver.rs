@@ -1,20 +1,23 @@
 //! An API server in memory, as far as this crate's tests speak to one: it gets,
-//! creates, replaces and patches objects, and minds their resourceVersion.
+//! lists, watches, replaces and patches objects, and minds their resourceVersion.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use hyper::{Method, Request, Response, StatusCode};
+use futures::{Stream, future, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use kube::client::{Body, Client};
 use kube::core::Status;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// What goes wrong with a request: `(status, reason, message)`, as in a `Status`.
 type Refusal = (StatusCode, &'static str, &'static str);
 
-/// What another client does just before a request is served.
-type Rival = Box<dyn FnMut(&mut Objects) + Send>;
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 #[derive(Clone, Default)]
 pub(crate) struct FakeApiserver(Arc<Mutex<State>>);
@@ -24,50 +27,80 @@ struct State {
     objects: Objects,
     requests: Vec<String>,
     refusals: Vec<(Method, Refusal)>,
-    rivals: Vec<(Method, Rival)>,
+    /// Told whenever an object changes or a request is served.
+    news: watch::Sender<()>,
+}
+
+/// When the process ends that a client belongs to: at its write of that number, before
+/// the API server has heard of it or after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    pub(crate) write: usize,
+    pub(crate) heard: bool,
 }
 
 impl FakeApiserver {
     pub(crate) fn client(&self) -> Client {
-        let server = self.clone();
+        self.doomed_client(Fate { write: usize::MAX, heard: true }).0
+    }
+
+    /// A client of a process that ends by `fate`; the receiver changes when it does.
+    pub(crate) fn doomed_client(&self, fate: Fate) -> (Client, watch::Receiver<bool>) {
+        let (end, ended) = watch::channel(false);
+        let (server, writes) = (self.clone(), Arc::new(Mutex::new(0)));
         let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
+            let (server, writes, end) = (server.clone(), Arc::clone(&writes), end.clone());
             async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect_bytes().await.expect("is in memory");
                 // Lets the other clients of a test come in between.
                 tokio::task::yield_now().await;
-                let (status, answer) =
-                    match server.state().serve(&parts.method, parts.uri.path(), &body) {
-                        Ok((status, object)) => (status, object),
-                        Err((status, reason, message)) => {
-                            let failure =
-                                Status::failure(message, reason).with_code(status.as_u16());
-                            (status, serde_json::to_value(failure).expect("is JSON"))
-                        }
-                    };
-                let response = Response::builder()
-                    .status(status)
-                    .body(Body::from(answer.to_string().into_bytes()))
-                    .expect("is a response");
-                Ok::<_, Infallible>(response)
+                let is_last = {
+                    let mut writes = writes.lock().expect("no test panics inside");
+                    *writes += usize::from(parts.method != Method::GET);
+                    *writes == fate.write
+                };
+                if is_last && !fate.heard {
+                    end.send_replace(true);
+                    future::pending::<()>().await;
+                }
+                let answer = server.answer(&parts.method, &parts.uri, &body);
+                if is_last || *end.borrow() {
+                    end.send_replace(true);
+                    future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(answer)
             }
         });
-        Client::new(service, "default")
+        (Client::new(service, "default"), ended)
     }
 
     /// Stores an object as some other client would.
     pub(crate) fn put(&self, path: &str, object: Value) {
-        self.state().objects.put(path, object);
+        let mut state = self.state();
+        state.objects.put(path, object);
+        state.news.send_replace(());
+    }
+
+    /// Deletes an object as some other client would.
+    pub(crate) fn delete(&self, path: &str) {
+        let mut state = self.state();
+        state.objects.delete(path);
+        state.news.send_replace(());
     }
 
     pub(crate) fn object(&self, path: &str) -> Value {
-        self.state().objects.0[path].clone()
+        self.state().objects.objects[path].clone()
     }
 
-    /// The requests served so far: `METHOD path`.
-    pub(crate) fn requests(&self) -> Vec<String> {
-        self.state().requests.clone()
+    /// The writes served or refused so far: `METHOD path`.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        self.state()
+            .requests
+            .iter()
+            .filter(|request| !request.starts_with("GET"))
+            .cloned()
+            .collect()
     }
 
     /// Refuses every request of this method.
@@ -75,9 +108,61 @@ impl FakeApiserver {
         self.state().refusals.push((method, refusal));
     }
 
-    /// Lets another client act before every request of this method.
-    pub(crate) fn before(&self, method: Method, rival: impl FnMut(&mut Objects) + Send + 'static) {
-        self.state().rivals.push((method, Box::new(rival)));
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        self.state().refusals.clear();
+    }
+
+    /// Waits until what is stored is as wanted.
+    pub(crate) async fn until(&self, mut wanted: impl FnMut(&Self) -> bool) {
+        let mut news = self.state().news.subscribe();
+        while !wanted(self) {
+            news.changed().await.expect("the server outlives its subscribers");
+        }
+    }
+
+    fn answer(&self, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
+        let query = uri.query().unwrap_or_default();
+        let name = query.split('&').find_map(|pair| {
+            let selector = pair.strip_prefix("fieldSelector=")?;
+            let name = selector.strip_prefix("metadata.name").expect("selects by name");
+            Some(name.trim_start_matches('=').trim_start_matches("%3D"))
+        });
+        let Some(name) = name else {
+            let mut state = self.state();
+            let served = state.serve(method, uri.path(), body);
+            state.news.send_replace(());
+            return whole(served);
+        };
+        let path = format!("{}/{name}", uri.path());
+        if !query.contains("watch=true") {
+            return whole(self.state().list(method, &path));
+        }
+        if let Err(refusal) = self.state().admit(method, &path) {
+            return whole(Err(refusal));
+        }
+        let version = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
+        let after = version.and_then(|version| version.parse().ok()).expect("watches after a list");
+        Response::new(StreamBody::new(self.clone().events(path, after)).boxed_unsync())
+    }
+
+    /// What happens to that object after that revision.
+    fn events(
+        self,
+        path: String,
+        after: u64,
+    ) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send {
+        let news = self.state().news.subscribe();
+        stream::unfold((self, news, path, after), async |(server, mut news, path, after)| {
+            loop {
+                let next = server.state().objects.next(&path, after);
+                if let Some((revision, event)) = next {
+                    let line = Frame::data(Bytes::from(format!("{event}\n")));
+                    return Some((Ok(line), (server, news, path, revision)));
+                }
+                news.changed().await.ok()?;
+            }
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,60 +170,84 @@ impl FakeApiserver {
     }
 }
 
+fn whole(served: Result<(StatusCode, Value), Refusal>) -> Answer {
+    let (status, answer) = served.unwrap_or_else(|(status, reason, message)| {
+        let failure = Status::failure(message, reason).with_code(status.as_u16());
+        (status, serde_json::to_value(failure).expect("is JSON"))
+    });
+    let body = Full::new(Bytes::from(answer.to_string()));
+    Response::builder().status(status).body(body.boxed_unsync()).expect("is a response")
+}
+
 impl State {
+    fn admit(&mut self, method: &Method, path: &str) -> Result<(), Refusal> {
+        self.requests.push(format!("{method} {path}"));
+        match self.refusals.iter().find(|(refused, _)| refused == method) {
+            Some((_, refusal)) => Err(*refusal),
+            None => Ok(()),
+        }
+    }
+
+    fn list(&mut self, method: &Method, path: &str) -> Result<(StatusCode, Value), Refusal> {
+        self.admit(method, path)?;
+        let items: Vec<_> = self.objects.objects.get(path).into_iter().collect();
+        let version = self.objects.log.len().to_string();
+        let list = json!({ "metadata": { "resourceVersion": version }, "items": items });
+        Ok((StatusCode::OK, list))
+    }
+
     fn serve(
         &mut self,
         method: &Method,
         path: &str,
         body: &[u8],
     ) -> Result<(StatusCode, Value), Refusal> {
-        let Self { objects, requests, refusals, rivals } = self;
-        requests.push(format!("{method} {path}"));
-        for (_, rival) in rivals.iter_mut().filter(|(rivals, _)| rivals == method) {
-            rival(objects);
-        }
-        if let Some((_, refusal)) = refusals.iter().find(|(refused, _)| refused == method) {
-            return Err(*refusal);
-        }
-        match *method {
-            Method::GET => Ok((StatusCode::OK, objects.get(path)?)),
-            Method::POST => Ok((StatusCode::CREATED, objects.create(path, parse(body))?)),
-            Method::PUT => Ok((StatusCode::OK, objects.replace(path, parse(body))?)),
-            Method::PATCH => Ok((StatusCode::OK, objects.patch(path, body)?)),
+        self.admit(method, path)?;
+        let objects = &mut self.objects;
+        let object = match *method {
+            Method::GET => objects.get(path)?,
+            Method::PUT => objects.replace(path, parse(body))?,
+            Method::PATCH => objects.patch(path, body)?,
             ref other => unreachable!("this crate never sends {other}"),
-        }
+        };
+        Ok((StatusCode::OK, object))
     }
 }
 
-/// Objects by path, with one revision counter as etcd has.
+/// Objects by path, and what happened to them: the n-th event is revision n.
 #[derive(Default)]
-pub(crate) struct Objects(BTreeMap<String, Value>, u64);
+struct Objects {
+    objects: BTreeMap<String, Value>,
+    log: Vec<(String, Value)>,
+}
 
 impl Objects {
-    pub(crate) fn put(&mut self, path: &str, mut object: Value) -> Value {
-        let Self(objects, revision) = self;
-        *revision += 1;
-        object["metadata"]["resourceVersion"] = json!(revision.to_string());
-        objects.insert(path.to_owned(), object.clone());
+    fn put(&mut self, path: &str, mut object: Value) -> Value {
+        let Self { objects, log } = self;
+        object["metadata"]["resourceVersion"] = json!((log.len() + 1).to_string());
+        let replaced = objects.insert(path.to_owned(), object.clone());
+        let kind = if replaced.is_some() { "MODIFIED" } else { "ADDED" };
+        log.push((path.to_owned(), json!({ "type": kind, "object": object.clone() })));
         object
     }
 
-    pub(crate) fn delete(&mut self, path: &str) {
-        self.0.remove(path);
+    fn delete(&mut self, path: &str) {
+        let Self { objects, log } = self;
+        let mut object = objects.remove(path).expect("is there");
+        object["metadata"]["resourceVersion"] = json!((log.len() + 1).to_string());
+        log.push((path.to_owned(), json!({ "type": "DELETED", "object": object })));
     }
 
-    pub(crate) fn get(&self, path: &str) -> Result<Value, Refusal> {
+    /// The first event of that object after that revision.
+    fn next(&self, path: &str, after: u64) -> Option<(u64, Value)> {
+        let events = (1..).zip(&self.log).skip_while(|(revision, _)| *revision <= after);
+        let mut events = events.filter(|(_, (changed, _))| changed == path);
+        events.next().map(|(revision, (_, event))| (revision, event.clone()))
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Refusal> {
         let missing = (StatusCode::NOT_FOUND, "NotFound", "not found");
-        self.0.get(path).cloned().ok_or(missing)
-    }
-
-    fn create(&mut self, collection: &str, object: Value) -> Result<Value, Refusal> {
-        let name = object["metadata"]["name"].as_str().expect("is named");
-        let path = format!("{collection}/{name}");
-        if self.0.contains_key(&path) {
-            return Err((StatusCode::CONFLICT, "AlreadyExists", "already exists"));
-        }
-        Ok(self.put(&path, object))
+        self.objects.get(path).cloned().ok_or(missing)
     }
 
     fn replace(&mut self, path: &str, object: Value) -> Result<Value, Refusal> {

@@ -1,142 +1,142 @@
 //! The keys and certificates of one guard, as its Secret holds them.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::sign::CertifiedKey;
-use rustls::{Error as TlsError, RootCertStore};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Type of a Secret that holds material; it obliges the API server to insist on
-/// [`CERTIFICATE_CHAIN`] and [`KEY`].
-pub(crate) const SECRET_TYPE: &str = "kubernetes.io/tls";
+use crate::bundle::{Authority, Bundle};
+use crate::identity::Identity;
+use crate::reading::{
+    CA_BUNDLE, CA_KEY, CERTIFICATE_CHAIN, KEY, MaterialError, NEXT_CA_KEY, SecretData, fits,
+    private_key, text,
+};
 
-pub(crate) const CA_CERTIFICATE: &str = "ca.crt";
-pub(crate) const CA_KEY: &str = "ca.key";
-pub(crate) const CERTIFICATE_CHAIN: &str = "tls.crt";
-pub(crate) const KEY: &str = "tls.key";
-
-/// A certificate authority and the server certificate that goes with it, each
-/// with its key.
+/// What the guard issued for itself: the certificate authorities to trust, the key of
+/// the one that signs, and the server certificate.
 ///
-/// Every part is known to be readable, the CA certificate to be a CA's, and the
-/// server's key to fit its certificate. Whether the CA signed that certificate,
-/// for which names and for how long, is for [`plan`](crate::plan()) to ask.
+/// Every part is known to be readable, each CA certificate to be a CA's, and the keys to fit
+/// their certificates. Whether the CA signed the server certificate, for which names
+/// and for how long, is for [`plan`](crate::plan()) to ask.
 #[derive(Clone)]
 pub struct Material {
-    ca_certificate_pem: String,
-    ca_key_pem: String,
-    certificate_chain_pem: String,
+    bundle: Bundle,
+    signing: Signer,
+    next: Option<Signer>,
+    identity: Identity,
+}
+
+/// Which certificate of the bundle, and the key it certifies, in PEM.
+#[derive(Clone)]
+struct Signer {
+    index: usize,
     key_pem: String,
-    ca: Authority,
-    leaf_validity: Validity,
-    certified_key: Arc<CertifiedKey>,
 }
 
 impl Material {
     /// Reads the material from the data of a Secret: `ca.crt`, `ca.key`, `tls.crt`
-    /// and `tls.key`, each in PEM. Other keys are ignored.
-    pub fn from_secret_data(data: &BTreeMap<String, ByteString>) -> Result<Self, MaterialError> {
+    /// and `tls.key`, and while a rotation is on `next-ca.key`, each in PEM. Other keys
+    /// are ignored.
+    pub fn from_secret_data(data: &SecretData) -> Result<Self, MaterialError> {
+        let next_ca_key = data.get(NEXT_CA_KEY).map(|_| text(data, NEXT_CA_KEY)).transpose();
         Self::parse(
-            text(data, CA_CERTIFICATE)?,
+            text(data, CA_BUNDLE)?,
             text(data, CA_KEY)?,
-            text(data, CERTIFICATE_CHAIN)?,
-            text(data, KEY)?,
+            next_ca_key.ok().flatten(),
+            (text(data, CERTIFICATE_CHAIN)?, text(data, KEY)?),
         )
     }
 
+    /// Puts material together. A next key that fits nothing is left out: without it the
+    /// rotation starts again, and all that serves is still there.
     pub(crate) fn parse(
-        ca_certificate_pem: String,
+        ca_bundle_pem: String,
         ca_key_pem: String,
-        certificate_chain_pem: String,
-        key_pem: String,
+        next_ca_key_pem: Option<String>,
+        (chain_pem, key_pem): (String, String),
     ) -> Result<Self, MaterialError> {
-        let ca = Authority::parse(&ca_certificate_pem)?;
-        let ca_chain = certificates(CA_CERTIFICATE, &ca_certificate_pem)?;
-        let ca_key = sign_with(CA_KEY, &ca_key_pem)?;
-        if let Err(TlsError::InconsistentKeys(_)) = CertifiedKey::new(ca_chain, ca_key).keys_match()
-        {
-            return Err(MaterialError::CaKeyDoesNotFit);
-        }
-
-        let chain = certificates(CERTIFICATE_CHAIN, &certificate_chain_pem)?;
-        let leaf_validity = Validity::of(&x509(CERTIFICATE_CHAIN, &chain[0])?);
-        let certified_key = CertifiedKey::new(chain, sign_with(KEY, &key_pem)?);
-        match certified_key.keys_match() {
-            Ok(()) => {}
-            Err(TlsError::InconsistentKeys(_)) => return Err(MaterialError::KeyDoesNotFit),
-            Err(_) => {
-                return Err(malformed(
-                    CERTIFICATE_CHAIN,
-                    "its first certificate is not one that TLS can use",
-                ));
-            }
-        }
-
-        Ok(Self {
-            ca_certificate_pem,
-            ca_key_pem,
-            certificate_chain_pem,
-            key_pem,
-            ca,
-            leaf_validity,
-            certified_key: Arc::new(certified_key),
-        })
+        let bundle = Bundle::parse(ca_bundle_pem)?;
+        let signing = Signer::of(&bundle, CA_KEY, ca_key_pem)?;
+        let next = next_ca_key_pem.and_then(|pem| Signer::of(&bundle, NEXT_CA_KEY, pem).ok());
+        let next = next.filter(|next| next.index != signing.index);
+        let identity = Identity::parse(chain_pem, key_pem)?;
+        Ok(Self { bundle, signing, next, identity })
     }
 
-    /// The material as the data of a Secret; what
-    /// [`from_secret_data`](Self::from_secret_data) reads.
+    /// Writes the material into the data of a Secret, where
+    /// [`from_secret_data`](Self::from_secret_data) finds it; other keys stay.
+    pub fn write_to(&self, data: &mut SecretData) {
+        let Self { bundle, signing, next, identity } = self;
+        for (key, pem) in [
+            (CA_BUNDLE, Some(bundle.pem())),
+            (CA_KEY, Some(signing.key_pem.as_str())),
+            (NEXT_CA_KEY, next.as_ref().map(|next| next.key_pem.as_str())),
+            (CERTIFICATE_CHAIN, Some(identity.chain_pem())),
+            (KEY, Some(identity.key_pem())),
+        ] {
+            match pem {
+                Some(pem) => data.insert(key.to_owned(), ByteString(pem.as_bytes().to_vec())),
+                None => data.remove(key),
+            };
+        }
+    }
+
+    /// The certificates a client must trust.
     #[must_use]
-    pub fn to_secret_data(&self) -> BTreeMap<String, ByteString> {
-        [
-            (CA_CERTIFICATE, &self.ca_certificate_pem),
-            (CA_KEY, &self.ca_key_pem),
-            (CERTIFICATE_CHAIN, &self.certificate_chain_pem),
-            (KEY, &self.key_pem),
-        ]
-        .map(|(key, pem)| (key.to_owned(), ByteString(pem.clone().into_bytes())))
-        .into()
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
     }
 
-    /// The certificates a client must trust, in PEM: the CA's.
+    /// The same in PEM.
     #[must_use]
     pub fn ca_bundle(&self) -> &str {
-        &self.ca_certificate_pem
+        self.bundle.pem()
     }
 
-    /// The CA's private key, in PEM.
+    /// What the server presents.
     #[must_use]
-    pub fn ca_key(&self) -> &str {
-        &self.ca_key_pem
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
-    /// The server's certificate, then any intermediate ones, in PEM.
-    #[must_use]
-    pub fn certificate_chain(&self) -> &str {
-        &self.certificate_chain_pem
+    /// The private key of the CA that signs, in PEM.
+    pub(crate) fn ca_key(&self) -> &str {
+        &self.signing.key_pem
     }
 
-    /// The server's private key, in PEM.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key_pem
+    /// The private key of the CA that is to sign next, in PEM.
+    pub(crate) fn next_ca_key(&self) -> Option<&str> {
+        self.next.as_ref().map(|next| next.key_pem.as_str())
     }
 
+    /// The CA that signs.
     pub(crate) fn ca(&self) -> &Authority {
-        &self.ca
+        &self.bundle.authorities()[self.signing.index]
     }
 
-    pub(crate) fn leaf_validity(&self) -> Validity {
-        self.leaf_validity
+    /// The CA that is to sign next.
+    pub(crate) fn next_ca(&self) -> Option<&Authority> {
+        self.next.as_ref().map(|next| &self.bundle.authorities()[next.index])
     }
 
-    pub(crate) fn certified_key(&self) -> &Arc<CertifiedKey> {
-        &self.certified_key
+    /// CAs which have signed before and are only trusted still.
+    pub(crate) fn retiring(&self) -> impl Iterator<Item = &Authority> {
+        let next = self.next.as_ref().map(|next| next.index);
+        let authorities = self.bundle.authorities().iter().enumerate();
+        authorities
+            .filter(move |(index, _)| *index != self.signing.index && Some(*index) != next)
+            .map(|(_, authority)| authority)
+    }
+}
+
+/// Two are the same if their Secrets are.
+impl PartialEq for Material {
+    fn eq(&self, other: &Self) -> bool {
+        let data = |material: &Self| {
+            let mut data = SecretData::new();
+            material.write_to(&mut data);
+            data
+        };
+        data(self) == data(other)
     }
 }
 
@@ -144,151 +144,98 @@ impl Material {
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Material")
-            .field("ca_certificate", &self.ca_certificate_pem)
-            .field("certificate_chain", &self.certificate_chain_pem)
+            .field("bundle", &self.bundle.pem())
+            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
 
-/// A CA certificate, ready to verify with.
-#[derive(Clone)]
-pub(crate) struct Authority {
-    pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) validity: Validity,
-}
-
-impl Authority {
-    fn parse(pem: &str) -> Result<Self, MaterialError> {
-        let certificates = certificates(CA_CERTIFICATE, pem)?;
-        let [certificate] = certificates.as_slice() else {
-            return Err(malformed(CA_CERTIFICATE, "it holds more than one certificate"));
-        };
-        let x509 = x509(CA_CERTIFICATE, certificate)?;
-        if !x509.is_ca() {
-            return Err(malformed(CA_CERTIFICATE, "its certificate is not that of a CA"));
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).map_err(|_| {
-            malformed(CA_CERTIFICATE, "its certificate is not one that TLS can trust")
-        })?;
-        Ok(Self { roots: Arc::new(roots), validity: Validity::of(&x509) })
+impl Signer {
+    /// The first certificate of `bundle` that the key fits.
+    fn of(bundle: &Bundle, name: &'static str, key_pem: String) -> Result<Self, MaterialError> {
+        let key = private_key(name, &key_pem)?;
+        let mut authorities = bundle.authorities().iter();
+        let index = authorities.position(|authority| fits(&key, &authority.certificate));
+        let index = index.ok_or(MaterialError::CaKeyDoesNotFit)?;
+        Ok(Self { index, key_pem })
     }
-}
-
-/// When a certificate is valid, both ends included.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Validity {
-    pub(crate) not_before: Timestamp,
-    pub(crate) not_after: Timestamp,
-}
-
-impl Validity {
-    fn of(certificate: &X509Certificate<'_>) -> Self {
-        let validity = certificate.validity();
-        // X.509 knows the years 0 to 9999. Only the last day of the last year, RFC
-        // 5280's "no well-defined expiration", is beyond what a Timestamp holds.
-        let timestamp = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
-        Self {
-            not_before: timestamp(validity.not_before.timestamp()),
-            not_after: timestamp(validity.not_after.timestamp()),
-        }
-    }
-}
-
-/// Which part of stored material cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MaterialError {
-    /// The Secret has no such key.
-    #[error("{key} is missing")]
-    Missing {
-        /// Key in the Secret.
-        key: &'static str,
-    },
-    /// The Secret has the key, but not what belongs under it.
-    #[error("{key} is malformed: {fault}")]
-    Malformed {
-        /// Key in the Secret.
-        key: &'static str,
-        /// What is wrong with it; never its content.
-        fault: &'static str,
-    },
-    /// The CA's private key is another certificate's.
-    #[error("{CA_KEY} does not fit the certificate in {CA_CERTIFICATE}")]
-    CaKeyDoesNotFit,
-    /// The server's private key is another certificate's.
-    #[error("{KEY} does not fit the certificate in {CERTIFICATE_CHAIN}")]
-    KeyDoesNotFit,
-}
-
-fn malformed(key: &'static str, fault: &'static str) -> MaterialError {
-    MaterialError::Malformed { key, fault }
-}
-
-fn text(data: &BTreeMap<String, ByteString>, key: &'static str) -> Result<String, MaterialError> {
-    let ByteString(bytes) = data.get(key).ok_or(MaterialError::Missing { key })?;
-    String::from_utf8(bytes.clone()).map_err(|_| malformed(key, "it is not text"))
-}
-
-/// At least one certificate.
-fn certificates(
-    key: &'static str,
-    pem: &str,
-) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| malformed(key, "it is not PEM"))?;
-    if certificates.is_empty() {
-        return Err(malformed(key, "it holds no certificate in PEM"));
-    }
-    Ok(certificates)
-}
-
-fn x509<'a>(
-    key: &'static str,
-    der: &'a CertificateDer<'_>,
-) -> Result<X509Certificate<'a>, MaterialError> {
-    match X509Certificate::from_der(der) {
-        Ok((_, certificate)) => Ok(certificate),
-        Err(_) => Err(malformed(key, "its certificate is not X.509")),
-    }
-}
-
-fn sign_with(
-    key: &'static str,
-    pem: &str,
-) -> Result<Arc<dyn rustls::sign::SigningKey>, MaterialError> {
-    let der = PrivateKeyDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| malformed(key, "it holds no private key in PEM"))?;
-    any_supported_type(&der)
-        .map_err(|_| malformed(key, "its private key is not RSA, ECDSA or Ed25519"))
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::{ServerNames, issue};
+    use crate::ServerNames;
+    use crate::issue::{Issuance, Lifetimes, retire};
+
+    fn issuance(names: &ServerNames) -> Issuance<'_> {
+        Issuance { names, lifetimes: Lifetimes::default(), now: Timestamp::UNIX_EPOCH }
+    }
 
     fn material() -> Material {
-        issue(&ServerNames::loopback(), Timestamp::UNIX_EPOCH).expect("issues")
+        issuance(&ServerNames::loopback()).anew().expect("issues")
+    }
+
+    fn data(material: &Material) -> SecretData {
+        let mut data = SecretData::new();
+        material.write_to(&mut data);
+        data
     }
 
     #[test]
     fn secret_data_reads_back_as_it_was_written() {
-        let written = material();
-        let data = written.to_secret_data();
-        let read = Material::from_secret_data(&data).expect("reads");
+        let names = ServerNames::loopback();
+        let issuance = issuance(&names);
+        let steady = issuance.anew().expect("issues");
+        let published = issuance.publish(&steady).expect("issues");
+        let served = issuance.serve(&published).expect("issues");
+        let retired = retire(&served).expect("issues");
+        let four = ["ca.crt", "ca.key", "tls.crt", "tls.key"];
+        let five = ["ca.crt", "ca.key", "next-ca.key", "tls.crt", "tls.key"];
 
-        assert_eq!(data.keys().collect::<Vec<_>>(), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
-        assert_eq!(read.to_secret_data(), data);
-        assert_eq!(read.ca_bundle(), written.ca_bundle());
-        assert_eq!(read.ca_key(), written.ca_key());
-        assert_eq!(read.certificate_chain(), written.certificate_chain());
-        assert_eq!(read.key(), written.key());
+        // One Secret goes through all of them, and keeps what is not ours.
+        let mut data = SecretData::new();
+        data.insert("a-note".to_owned(), ByteString(b"hello".to_vec()));
+        for (case, written, keys, trusted) in [
+            ("steady", steady, &four[..], 1),
+            ("published", published, &five, 2),
+            ("served", served, &four, 2),
+            ("retired", retired, &four, 1),
+        ] {
+            written.write_to(&mut data);
+            let read = Material::from_secret_data(&data).expect(case);
+
+            assert_eq!(data.keys().skip(1).collect::<Vec<_>>(), keys, "{case}");
+            assert!(read == written, "{case}");
+            assert_eq!(read.bundle().authorities().len(), trusted, "{case}");
+            assert_eq!(read.next_ca().is_some(), case == "published", "{case}");
+            assert_eq!(read.retiring().count(), usize::from(case == "served"), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_next_key_that_cannot_be_used_costs_the_rotation_and_nothing_else() {
+        let names = ServerNames::loopback();
+        let published = issuance(&names).publish(&material()).expect("issues");
+        let own = published.ca_key().to_owned();
+        for (case, key) in [
+            ("another CA's", material().ca_key()),
+            ("the one that signs", own.as_str()),
+            ("none", "hello"),
+        ] {
+            let mut data = data(&published);
+            data.insert("next-ca.key".to_owned(), ByteString(key.as_bytes().to_vec()));
+            let read = Material::from_secret_data(&data).expect(case);
+            assert!(read.next_ca().is_none(), "{case}");
+            assert_eq!(read.ca_key(), published.ca_key(), "{case}");
+            assert!(read.identity() == published.identity(), "{case}");
+        }
     }
 
     #[test]
     fn a_ca_key_of_another_ca_is_refused_before_it_signs() {
-        let mut data = material().to_secret_data();
+        let mut data = data(&material());
         data.insert("ca.key".to_owned(), ByteString(material().ca_key().as_bytes().to_vec()));
         assert_eq!(
             Material::from_secret_data(&data).expect_err("does not fit"),
@@ -301,16 +248,15 @@ mod tests {
         let good = material();
         let other = material();
         let with = |key: &str, value: &[u8]| {
-            let mut data = good.to_secret_data();
+            let mut data = data(&good);
             data.insert(key.to_owned(), ByteString(value.to_vec()));
             data
         };
         let without = |key: &str| {
-            let mut data = good.to_secret_data();
+            let mut data = data(&good);
             data.remove(key);
             data
         };
-        let two = good.ca_bundle().repeat(2);
         let cut = &good.ca_bundle()[..200];
         let no_x509 = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -341,13 +287,18 @@ mod tests {
                 "ca.crt is malformed: its certificate is not X.509",
             ),
             (
-                "two CAs",
-                with("ca.crt", two.as_bytes()),
-                "ca.crt is malformed: it holds more than one certificate",
+                "a second CA cut short",
+                with("ca.crt", format!("{}{cut}", good.ca_bundle()).as_bytes()),
+                "ca.crt is malformed: it is not PEM",
+            ),
+            (
+                "the CA key of another",
+                with("ca.key", other.ca_key().as_bytes()),
+                "ca.key fits no certificate in ca.crt",
             ),
             (
                 "a leaf in place of the CA",
-                with("ca.crt", good.certificate_chain().as_bytes()),
+                with("ca.crt", good.identity().chain_pem().as_bytes()),
                 "ca.crt is malformed: its certificate is not that of a CA",
             ),
             (
@@ -372,7 +323,7 @@ mod tests {
             ),
             (
                 "the key of another certificate",
-                with("tls.key", other.key().as_bytes()),
+                with("tls.key", other.identity().key_pem().as_bytes()),
                 "tls.key does not fit the certificate in tls.crt",
             ),
         ] {
@@ -388,7 +339,7 @@ mod tests {
 
         assert!(shown.contains("BEGIN CERTIFICATE"));
         assert!(!shown.contains("PRIVATE KEY"), "{shown}");
-        for key in [material.ca_key(), material.key()] {
+        for key in [material.ca_key(), material.identity().key_pem()] {
             let line = key.lines().nth(1).expect("has a body");
             assert!(!shown.contains(line), "{shown}");
         }

@@ -1,37 +1,71 @@
-//! Serves material over TLS and lets it be swapped.
+//! Serves a certificate over TLS and lets it be swapped.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error as TlsError, ServerConfig};
 
-use crate::Material;
+use crate::identity::Identity;
+use crate::reading::Validity;
 
 /// The certificate a server presents to its next client.
-pub struct Slot(ArcSwap<CertifiedKey>);
+#[derive(Default)]
+pub struct Slot(ArcSwapOption<Identity>);
 
 impl Slot {
-    /// A slot that presents the server certificate of `material`.
+    /// A slot that presents `identity`; without one, by `default`, every handshake
+    /// fails until the first [`swap`](Self::swap).
     #[must_use]
-    pub fn new(material: &Material) -> Self {
-        Self(ArcSwap::new(Arc::clone(material.certified_key())))
+    pub fn new(identity: &Identity) -> Self {
+        Self(ArcSwapOption::from_pointee(identity.clone()))
     }
 
-    /// Presents that of `material` from now on; open connections go on with what
-    /// they were opened with.
-    pub fn swap(&self, material: &Material) {
-        self.0.store(Arc::clone(material.certified_key()));
+    /// Presents `identity` from now on; open connections go on with what they were
+    /// opened with.
+    pub fn swap(&self, identity: &Identity) {
+        self.0.store(Some(Arc::new(identity.clone())));
     }
+
+    #[cfg(test)]
+    pub(crate) fn presents(&self) -> Option<Arc<Identity>> {
+        self.0.load_full()
+    }
+
+    /// Whether clients can be served at `now`.
+    pub fn check(&self, now: Timestamp) -> Result<(), NotServed> {
+        let presented = self.0.load();
+        let Some(identity) = presented.as_ref() else { return Err(NotServed::NoCertificate) };
+        let Validity { not_before, not_after } = identity.validity();
+        if now > not_after {
+            return Err(NotServed::Expired(not_after));
+        }
+        if now < not_before { Err(NotServed::NotYetValid(not_before)) } else { Ok(()) }
+    }
+}
+
+/// Why no client can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotServed {
+    /// There is none to present.
+    #[error("no certificate yet")]
+    NoCertificate,
+    /// It is past its end.
+    #[error("certificate expired at {0}")]
+    Expired(Timestamp),
+    /// It starts in the future; by its clock or ours, which is wrong.
+    #[error("certificate not valid before {0}")]
+    NotYetValid(Timestamp),
 }
 
 impl ResolvesServerCert for Slot {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        self.0.load().as_ref().map(|identity| Arc::clone(identity.certified_key()))
     }
 }
 
@@ -59,7 +93,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::thread;
 
-    use jiff::Timestamp;
+    use jiff::SignedDuration;
     use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
     use rustls::{
         ClientConfig, ClientConnection, RootCertStore, ServerConnection, StreamOwned,
@@ -67,7 +101,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{ServerNames, issue};
+    use crate::{Material, ServerNames, issue};
 
     type Client = StreamOwned<ClientConnection, TcpStream>;
 
@@ -144,24 +178,56 @@ mod tests {
     #[test]
     fn a_swap_changes_new_connections_and_spares_open_ones() {
         let (first, second) = (material(), material());
-        let slot = Arc::new(Slot::new(&first));
+        let slot = Arc::new(Slot::new(first.identity()));
         let (address, server) = serve(Arc::clone(&slot), 3);
 
         let mut before = connect(address, &first, "localhost", &TLS13, b"h2").expect("trusted");
         assert_eq!(ask(&mut before, *b"open").expect("answers"), *b"open");
 
-        slot.swap(&second);
+        slot.swap(second.identity());
 
         assert_eq!(ask(&mut before, *b"same").expect("answers"), *b"same");
         let mut after = connect(address, &second, "localhost", &TLS13, b"h2").expect("trusted");
         assert_eq!(ask(&mut after, *b"next").expect("answers"), *b"next");
-        assert_eq!(presented(&before), first.certified_key().cert);
-        assert_eq!(presented(&after), second.certified_key().cert);
+        assert_eq!(presented(&before), first.identity().certified_key().cert);
+        assert_eq!(presented(&after), second.identity().certified_key().cert);
         let error = connect(address, &first, "localhost", &TLS13, b"h2").expect_err("untrusted");
         assert!(error.to_string().contains("invalid peer certificate"), "{error}");
 
         drop((before, after));
         server.join().expect("serves to the end");
+    }
+
+    #[test]
+    fn an_empty_slot_serves_nobody_until_it_is_filled() {
+        let material = material();
+        let slot = Arc::new(Slot::default());
+        let (address, server) = serve(Arc::clone(&slot), 2);
+
+        connect(address, &material, "localhost", &TLS13, b"h2").expect_err("nothing to present");
+        slot.swap(material.identity());
+        connect(address, &material, "localhost", &TLS13, b"h2").expect("trusted");
+
+        server.join().expect("serves to the end");
+    }
+
+    #[test]
+    fn what_is_presented_is_good_for_as_long_as_it_is_valid() {
+        let issued: Timestamp = "2026-03-01T12:00:00Z".parse().expect("valid");
+        let material = issue(&ServerNames::loopback(), issued).expect("issues");
+        let (from, until) = (issued - SignedDuration::from_hours(1), material.identity().expires());
+        let second = SignedDuration::from_secs(1);
+        let slot = Slot::default();
+        assert_eq!(slot.check(issued), Err(NotServed::NoCertificate));
+        slot.swap(material.identity());
+        for (now, expected) in [
+            (from - second, Err(NotServed::NotYetValid(from))),
+            (from, Ok(())),
+            (until, Ok(())),
+            (until + second, Err(NotServed::Expired(until))),
+        ] {
+            assert_eq!(slot.check(now), expected, "{now}");
+        }
     }
 
     #[test]
@@ -173,7 +239,7 @@ mod tests {
             ("1.2 with HTTP/2", "::1", &TLS12, b"h2"),
             ("1.2 with HTTP/1.1", "localhost", &TLS12, b"http/1.1"),
         ];
-        let (address, server) = serve(Arc::new(Slot::new(&material)), cases.len());
+        let (address, server) = serve(Arc::new(Slot::new(material.identity())), cases.len());
 
         for (case, name, version, alpn) in cases {
             let mut client = connect(address, &material, name, version, alpn).expect(case);

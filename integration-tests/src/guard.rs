@@ -32,6 +32,24 @@ pub struct Guard {
     serving: Mutex<Option<Serving>>,
 }
 
+/// A second process of the guard; it ends when dropped.
+#[derive(Debug)]
+pub struct Replica(Serving);
+
+impl Replica {
+    /// The URL of the admin port.
+    #[must_use]
+    pub fn admin_url(&self) -> &str {
+        &self.0.ready().admin
+    }
+
+    /// The URL of the webhook port.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.0.ready().url
+    }
+}
+
 /// How a guard that was asked to stop did so.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopped {
@@ -67,6 +85,8 @@ impl Guard {
                 kubeconfig: control_plane.folder().join("nfs-guard.kubeconfig"),
                 ca: control_plane.folder().join("nfs-guard-ca.crt"),
                 logs: control_plane.folder().to_path_buf(),
+                name: "nfs-guard",
+                arguments: vec![],
             },
             canary: admin.in_namespace(CANARY),
             serving: Mutex::new(None),
@@ -82,11 +102,31 @@ impl Guard {
 
     /// Starts the guard and returns when the API server reaches it.
     pub fn start(&self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// As [`Guard::start`], with more arguments.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<()> {
         let mut serving = self.serving();
         ensure!(serving.is_none(), "the guard is already running");
-        *serving = Some(Serving::start(&self.options)?);
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        *serving = Some(Serving::start(&Options { arguments, ..self.options.clone() })?);
         drop(serving);
         self.wait_for_canary("the API server to reach the guard", Ran::succeeded)
+    }
+
+    /// Starts another replica, with the same rights, on an address that the API server
+    /// does not know, and returns when it is ready.
+    pub fn start_replica(&self, arguments: &[&str]) -> Result<Replica> {
+        let folder = self.control_plane.folder();
+        let options = Options {
+            listen: "127.0.0.1:0".to_owned(),
+            ca: folder.join("nfs-guard-replica-ca.crt"),
+            name: "nfs-guard-replica",
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            ..self.options.clone()
+        };
+        Ok(Replica(Serving::start(&options)?))
     }
 
     /// Asks the guard to stop (SIGTERM) and waits until it has.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_log;
+mod certificates;
 mod check;
 mod demo;
 mod embedded;

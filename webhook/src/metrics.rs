@@ -1,5 +1,6 @@
 //! Prometheus metrics. Labels are bounded: never the name of an object.
 
+mod certificates;
 mod exposition;
 mod process;
 
@@ -35,6 +36,7 @@ pub struct Metrics {
     audit_dropped: Counter,
     config_good: Gauge,
     crowded_out: Family<Crowded, Counter>,
+    certificates: certificates::Certificates,
     connections: Family<Listener, Gauge>,
     in_flight: Gauge,
     audit_records: Counter,
@@ -156,6 +158,7 @@ impl Default for Metrics {
                 "connections_crowded_out",
                 "Connections closed because there was no room for more",
             ),
+            certificates: certificates::Certificates::register(to),
             build: new(to, "build_info", "The program"),
             registry,
         };

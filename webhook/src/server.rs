@@ -22,6 +22,7 @@ use std::{
 };
 
 use axum::Router;
+use nfs_guard_certs::Slot;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
@@ -89,6 +90,7 @@ impl Default for Limits {
 pub struct Service {
     reviewer: Arc<Reviewer>,
     metrics: Arc<Metrics>,
+    slot: Arc<Slot>,
     limits: Limits,
     /// Room for the bodies of all requests.
     bodies: Arc<Room>,
@@ -101,12 +103,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service of that reviewer.
+    /// A service of that reviewer, served with what is in `slot`.
     #[must_use]
-    pub fn new(reviewer: Arc<Reviewer>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+    pub fn new(
+        reviewer: Arc<Reviewer>,
+        metrics: Arc<Metrics>,
+        slot: Arc<Slot>,
+        limits: Limits,
+    ) -> Self {
         Self {
             reviewer,
             metrics,
+            slot,
             limits,
             bodies: body::room(limits.buffered, PATIENCE),
             slots: Arc::new(Semaphore::new(limits.concurrent)),

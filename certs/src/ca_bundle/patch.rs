@@ -8,29 +8,29 @@ use serde_json::{Value, json};
 
 /// The part of a webhook entry that matters here, the same for validating and
 /// for mutating ones.
-pub(super) struct Entry<'a> {
-    name: &'a str,
-    ca_bundle: Option<&'a ByteString>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(super) name: String,
+    pub(super) ca_bundle: Option<ByteString>,
 }
 
-impl<'a> Entry<'a> {
-    pub(super) fn new(name: &'a str, client_config: &'a WebhookClientConfig) -> Self {
-        Self { name, ca_bundle: client_config.ca_bundle.as_ref() }
+impl Entry {
+    pub(super) fn new(name: &str, client_config: &WebhookClientConfig) -> Self {
+        Self { name: name.to_owned(), ca_bundle: client_config.ca_bundle.clone() }
     }
 }
 
 /// The patch which gives `ca_bundle` to the entries that lack it; `None` when all
 /// carry it.
-pub(super) fn patch<'a>(
+pub(super) fn patch(
     resource_version: &str,
-    entries: impl IntoIterator<Item = Entry<'a>>,
+    entries: &[Entry],
     ca_bundle: &str,
 ) -> Option<JsonPatch> {
     // In JSON the field is the base64 of the PEM, as a ByteString serializes.
-    let ca_bundle = ByteString(ca_bundle.as_bytes().to_vec());
-    let entries = entries.into_iter().enumerate();
-    let lacking: Vec<_> =
-        entries.filter(|(_, entry)| entry.ca_bundle != Some(&ca_bundle)).collect();
+    let ca_bundle = Some(ByteString(ca_bundle.as_bytes().to_vec()));
+    let entries = entries.iter().enumerate();
+    let lacking: Vec<_> = entries.filter(|(_, entry)| entry.ca_bundle != ca_bundle).collect();
     if lacking.is_empty() {
         return None;
     }
@@ -96,10 +96,12 @@ mod tests {
         for (case, entries, expected) in cases {
             let entries: Vec<_> = entries
                 .iter()
-                .map(|(name, pem)| (*name, pem.map(|pem| ByteString(pem.as_bytes().to_vec()))))
+                .map(|(name, pem)| Entry {
+                    name: (*name).to_owned(),
+                    ca_bundle: pem.map(|pem| ByteString(pem.as_bytes().to_vec())),
+                })
                 .collect();
-            let entries = entries.iter().map(|(name, pem)| Entry { name, ca_bundle: pem.as_ref() });
-            let patch = patch("7", entries, PEM);
+            let patch = patch("7", &entries, PEM);
             assert_eq!(json!(patch), expected, "{case}");
         }
     }

@@ -64,7 +64,8 @@ impl Targets {
         let view = View::fixed(corpus::cluster());
         let reviewer = Reviewer::new(Policy::default(), view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
-        let service = Service::new(Arc::clone(&reviewer), metrics, Limits::default());
+        let service =
+            Service::new(Arc::clone(&reviewer), metrics, Arc::default(), Limits::default());
         let drivers: Vec<Value> =
             serde_json::from_str(include_str!("../../../policies/src/catalogue/drivers.json"))
                 .expect("the catalogue is JSON");

@@ -16,7 +16,7 @@ use crate::process::Process;
 pub(super) use lines::Lines;
 
 /// What the guard is started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) program: PathBuf,
     pub(super) namespace: String,
@@ -25,6 +25,9 @@ pub(super) struct Options {
     pub(super) kubeconfig: PathBuf,
     pub(super) ca: PathBuf,
     pub(super) logs: PathBuf,
+    /// Of its log.
+    pub(super) name: &'static str,
+    pub(super) arguments: Vec<String>,
 }
 
 /// A guard that said it serves.
@@ -45,7 +48,8 @@ pub(super) struct Ready {
 impl Serving {
     /// Starts the guard and waits for its first line.
     pub(super) fn start(options: &Options) -> Result<Self> {
-        let Options { program, namespace, listen, config, kubeconfig, ca, logs } = options;
+        let Options { program, namespace, listen, config, kubeconfig, ca, logs, name, arguments } =
+            options;
         let mut command = Command::new(program);
         command
             .arg("serve")
@@ -58,8 +62,9 @@ impl Serving {
             // Nobody has to notice: the apiserver knows one address only.
             .args(["--shutdown-delay", "0"])
             .arg("--ca-out")
-            .arg(ca);
-        let (mut process, output) = Process::start_piped("nfs-guard", &command, logs)?;
+            .arg(ca)
+            .args(arguments);
+        let (mut process, output) = Process::start_piped(name, &command, logs)?;
         let lines = Lines::read_from(output);
         let first = lines.wait_for(READY_DEADLINE, |_| true).map_err(|_| {
             // Its own end is the better story, if that is why nothing came.

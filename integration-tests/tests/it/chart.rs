@@ -46,11 +46,16 @@ fn names_every_object_after_the_release() {
             "ResourceQuota",
             "Role",
             "RoleBinding",
+            "Secret",
             "Service",
             "ServiceAccount",
             "ValidatingWebhookConfiguration",
         ];
-        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), name.to_owned())));
+        let named = |kind: &str| match kind {
+            "Secret" => format!("{name}-tls"),
+            _ => name.to_owned(),
+        };
+        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), named(kind))));
     }
 }
 
@@ -74,9 +79,10 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
         &["watch", "csidrivers.storage.k8s.io"],
+        &["watch", own_validating],
         &["patch", own_validating],
         &["patch", own_mutating],
-        &["create", "secrets"],
+        &["watch", "secrets/rights-nfs-guard-tls"],
         &["update", "secrets/rights-nfs-guard-tls"],
     ] {
         assert!(can(granted), "{granted:?} is granted");
@@ -84,7 +90,9 @@ fn grants_what_the_guard_needs_and_no_more() {
     for withheld in [
         &["get", "secrets"][..],
         &["get", "secrets/other"],
-        &["create", "secrets", "--namespace=default"],
+        &["watch", "secrets"],
+        &["create", "secrets"],
+        &["delete", "secrets/rights-nfs-guard-tls"],
         &["patch", validating],
         &["patch", mutating],
         &["delete", own_validating],

@@ -21,6 +21,7 @@ mod metrics;
 mod mutating;
 mod oracle;
 mod outage;
+mod rotation;
 mod self_test;
 mod server;
 mod shutdown;

@@ -43,9 +43,10 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let (audit, _writer) = audit(Arc::clone(&metrics));
         let reviewer = Reviewer::new(policy, View::fixed(cluster), audit, Arc::clone(&metrics));
-        let service = Service::new(Arc::new(reviewer), metrics, limits);
+        let slot = Arc::new(Slot::new(material.identity()));
+        let service = Service::new(Arc::new(reviewer), metrics, Arc::clone(&slot), limits);
         service.set_trusted();
-        let tls = server_config(Arc::new(Slot::new(&material))).unwrap();
+        let tls = server_config(slot).unwrap();
         let serving = listeners.serve(service, Arc::new(tls));
         let ca = material.ca_bundle().to_owned();
         let client = ReviewClient::new(&url, &ca).unwrap();

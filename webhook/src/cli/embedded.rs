@@ -48,7 +48,7 @@ impl Embedded {
             own_namespace: None,
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
-            slot: Arc::new(Slot::new(&material)),
+            slot: Arc::new(Slot::new(material.identity())),
             audit,
         })?;
         Ok((Self { running, material }, announcer))

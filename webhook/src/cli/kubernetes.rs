@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use jiff::Timestamp;
+use clap::ValueEnum;
 use kube::{
-    Api, Client, Config,
+    Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nfs_guard_certs::{Configuration, Material, PublishError, ServerNames, Slot, Store, publish};
+use nfs_guard_certs::{Charge, Configuration, Issuer, Lifetimes, Rotator, ServerNames, Slot};
 
 use super::{Failure, serve::KubernetesArguments};
 use crate::manifest::InputError;
@@ -21,9 +21,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// silent for minutes and have no such limit.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two attempts to tell the apiserver of our CA, doubled up to a minute.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Who issues the certificates, and who tells the apiserver whom to trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Certificates {
+    /// The guard does both
+    Managed,
+    /// Somebody else fills the Secret; the guard writes its ca.crt into the webhook configurations
+    External,
+    /// cert-manager does both
+    CertManager,
+}
 
 /// A client for single calls, to the cluster of that kubeconfig.
 pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Failure> {
@@ -37,15 +44,12 @@ pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Failure>
 pub(super) struct Guarded {
     watching: Client,
     asking: Client,
-    store: Store,
-    names: ServerNames,
     slot: Arc<Slot>,
-    webhook_configuration: String,
+    charge: Charge,
 }
 
 impl Guarded {
-    /// Reaches the cluster, and takes the certificate from its Secret or puts a
-    /// new one there.
+    /// Reaches the cluster.
     pub(super) async fn connect(arguments: &KubernetesArguments) -> Result<Self, Failure> {
         let KubernetesArguments {
             kubeconfig,
@@ -53,6 +57,8 @@ impl Guarded {
             service,
             tls_secret,
             webhook_configuration,
+            certificates,
+            certificate_settle,
         } = arguments;
         let mut config = config(kubeconfig.as_deref()).await?;
         let url = config.cluster_url.clone();
@@ -66,11 +72,25 @@ impl Guarded {
         asking.apiserver_version().await.with_context(unreachable).map_err(Failure::Unreachable)?;
 
         let names = ServerNames::for_service(service, namespace).map_err(|error| anyhow!(error))?;
-        let store = Store::new(Api::namespaced(asking.clone(), namespace), tls_secret.as_str());
-        let material = ensure(&store, &names).await?;
-        let slot = Arc::new(Slot::new(&material));
-        let webhook_configuration = webhook_configuration.clone();
-        Ok(Self { watching, asking, store, names, slot, webhook_configuration })
+        let name = webhook_configuration;
+        // Helm installs the mutating one first.
+        let both =
+            vec![Configuration::Mutating(name.clone()), Configuration::Validating(name.clone())];
+        let (issuer, configurations) = match certificates {
+            Certificates::Managed => (Issuer::Guard, both),
+            Certificates::External => (Issuer::Others, both),
+            Certificates::CertManager => (Issuer::Others, vec![]),
+        };
+        let charge = Charge {
+            issuer,
+            namespace: namespace.clone(),
+            secret: tls_secret.clone(),
+            names,
+            configurations,
+            lifetimes: Lifetimes::default(),
+            settle: Duration::from_secs(*certificate_settle),
+        };
+        Ok(Self { watching, asking, slot: Arc::default(), charge })
     }
 
     /// A client for watches.
@@ -83,63 +103,15 @@ impl Guarded {
         self.asking.clone()
     }
 
-    /// The certificate that is served.
+    /// The certificate that is served; none until the rotator runs.
     pub(super) fn slot(&self) -> Arc<Slot> {
         Arc::clone(&self.slot)
     }
 
-    /// Tells the apiserver which CA to trust, and returns it. Tries until it
-    /// succeeds: until then the guard is not ready, and ending it would help
-    /// nobody, since what stands in the configuration may well be right.
-    pub(super) async fn publish_ca(&self) -> String {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.try_publish_ca().await {
-                Ok(ca_bundle) => return ca_bundle,
-                Err(error) => tracing::error!(
-                    error = format!("{error:#}"),
-                    pause_seconds = pause.as_secs(),
-                    "the apiserver could not be told which CA to trust"
-                ),
-            }
-            tokio::time::sleep(pause).await;
-            pause = LONGEST_PAUSE.min(2 * pause);
-        }
+    /// Keeps the certificate.
+    pub(super) fn rotator(&self) -> Rotator {
+        Rotator::new(self.charge.clone(), &self.watching, self.asking(), self.slot())
     }
-
-    async fn try_publish_ca(&self) -> anyhow::Result<String> {
-        // Another replica may have put a new one there since we started.
-        let material = ensure(&self.store, &self.names).await?;
-        self.slot.swap(&material);
-        let ca_bundle = material.ca_bundle();
-        let name = &self.webhook_configuration;
-        self.publish_to(&Configuration::Validating(name.clone()), ca_bundle).await?;
-        let mutating = Configuration::Mutating(name.clone());
-        match self.publish_to(&mutating, ca_bundle).await {
-            // Who does not want objects changed takes it away; writes to critical
-            // namespaces must not fail for that. Helm installs it before the other,
-            // so that it is not merely late.
-            Err(error) if error.is_missing() => {
-                tracing::info!(configuration = %mutating, "not installed, nothing is mutated");
-            }
-            published => published?,
-        }
-        Ok(ca_bundle.to_owned())
-    }
-
-    async fn publish_to(
-        &self,
-        configuration: &Configuration,
-        ca_bundle: &str,
-    ) -> Result<(), PublishError> {
-        let published = publish(self.asking.clone(), configuration, ca_bundle).await?;
-        tracing::info!(%configuration, ?published, "CA bundle in the webhook configuration");
-        Ok(())
-    }
-}
-
-async fn ensure(store: &Store, names: &ServerNames) -> anyhow::Result<Material> {
-    Ok(store.ensure(names, Timestamp::now()).await?)
 }
 
 async fn config(kubeconfig: Option<&Path>) -> Result<Config, Failure> {

@@ -96,13 +96,13 @@ impl Running {
         raise_file_limit();
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
-        let tls = server_config(slot).context("TLS cannot be set up")?;
+        let tls = server_config(Arc::clone(&slot)).context("TLS cannot be set up")?;
         let (audit, writer) = audit(Arc::clone(&metrics));
         let in_force = policy(config, fingerprint);
         let reviewer = Reviewer::new(in_force, view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
         let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
-        let service = Service::new(reviewer, metrics, Limits::default());
+        let service = Service::new(reviewer, metrics, slot, Limits::default());
         let serving = listeners.serve(service.clone(), Arc::new(tls));
         let (line, first_line) = oneshot::channel();
         let origin = Origin { instance, config: fingerprint };

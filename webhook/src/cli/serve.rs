@@ -2,13 +2,15 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
+use nfs_guard_certs::{Rotator, SETTLE};
 use tokio::runtime::Runtime;
 
 use super::{
     ClusterArgument, ConfigArgument, Exit, Failure,
     audit_log::AuditArguments,
+    certificates,
     embedded::{Embedded, Handout},
-    kubernetes::Guarded,
+    kubernetes::{Certificates, Guarded},
     running::{Announcer, AuditLog, LAST_RECORDS, REQUESTS, Running, Signals, Start},
     tell,
 };
@@ -74,12 +76,27 @@ pub(super) struct KubernetesArguments {
     /// Service the apiserver reaches the guard by
     #[arg(long, default_value = "nfs-guard", value_name = "NAME")]
     pub(super) service: String,
-    /// Secret that holds the CA and the certificate
+    /// Secret that holds the certificate; it must exist, and may be empty
     #[arg(long, default_value = "nfs-guard-tls", value_name = "NAME")]
     pub(super) tls_secret: String,
     /// Name of the ValidatingWebhookConfiguration and of the MutatingWebhookConfiguration, if there is one, to write the CA bundle into
     #[arg(long, default_value = "nfs-guard", value_name = "NAME")]
     pub(super) webhook_configuration: String,
+    /// Who issues the certificate, and tells the apiserver which CA to trust
+    #[arg(long, value_enum, default_value = "managed", value_name = "WHO")]
+    pub(super) certificates: Certificates,
+    /// Seconds that apiservers and replicas get to learn of each step of a CA rotation
+    #[arg(long, default_value_t = SETTLE.as_secs(), value_name = "SECONDS")]
+    pub(super) certificate_settle: u64,
+}
+
+/// A server that listens, and what it takes to be ready.
+struct Started {
+    running: Running,
+    announcer: Announcer,
+    rotator: Rotator,
+    caches: Caches,
+    metrics: Arc<Metrics>,
 }
 
 impl Serve {
@@ -106,19 +123,21 @@ impl Serve {
     async fn live(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let starting = self.start(config, audit);
-        let (running, announcer, guarded, caches) = tokio::select! {
+        let Started { running, announcer, rotator, caches, metrics } = tokio::select! {
             started = starting => started?,
             () = signals.next() => return Ok(Exit::Good),
         };
         let synced = caches.synced();
-        let watches = tokio::spawn(caches.run());
+        let (kept, mut trusted) = certificates::keep(rotator, metrics, self.ca_out.clone());
+        let watches = tokio::spawn(async move {
+            tokio::select! {
+                () = caches.run() => {}
+                () = kept => {}
+            }
+        });
         let ready = async {
             synced.notified().await;
-            let ca_bundle = guarded.publish_ca().await;
-            if let Some(file) = &self.ca_out {
-                let written = std::fs::write(file, ca_bundle);
-                written.with_context(|| format!("cannot write {}", file.display()))?;
-            }
+            trusted.changed().await.context("the certificate is kept no more")?;
             announcer.announce(self.ca_out.as_deref());
             Ok(())
         };
@@ -128,11 +147,7 @@ impl Serve {
 
     /// Everything up to listening. What is bad input ends the process; so does
     /// a cluster that cannot be reached, as a restart is all there is to do.
-    async fn start(
-        &self,
-        config: Loaded,
-        audit: AuditLog,
-    ) -> Result<(Running, Announcer, Guarded, Caches), Failure> {
+    async fn start(&self, config: Loaded, audit: AuditLog) -> Result<Started, Failure> {
         let guarded = Guarded::connect(&self.kubernetes).await?;
         let metrics = Arc::new(Metrics::default());
         let caches = Caches::new(guarded.watching(), Arc::clone(&metrics));
@@ -143,11 +158,11 @@ impl Serve {
             config,
             own_namespace: Some(self.kubernetes.namespace.as_str().into()),
             view: View::live(&caches, look_up),
-            metrics,
+            metrics: Arc::clone(&metrics),
             slot: guarded.slot(),
             audit,
         })?;
-        Ok((running, announcer, guarded, caches))
+        Ok(Started { running, announcer, rotator: guarded.rotator(), caches, metrics })
     }
 
     async fn embedded(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {

@@ -6,6 +6,8 @@ use axum::{
     routing::get,
 };
 
+use jiff::Timestamp;
+
 use super::Service;
 use crate::metrics;
 
@@ -17,7 +19,8 @@ pub(super) fn router(service: Service) -> Router {
         .with_state(service)
 }
 
-/// Each part by name, as the apiserver's own `/readyz?verbose` tells them. The
+/// Each part by name, as the apiserver's own `/readyz?verbose` tells them. A certificate
+/// that could not be renewed is good until its end. The
 /// configuration has no part that could fail: without a good one nothing listens
 /// here, and a bad one later leaves it in force.
 async fn ready(State(service): State<Service>) -> Response {
@@ -28,10 +31,14 @@ async fn ready(State(service): State<Service>) -> Response {
     } else {
         Err(format!("caches not synced: {}", unsynced.join(", ")))
     };
+    let certificate = match service.slot.check(Timestamp::now()) {
+        Ok(()) => Ok("certificate valid".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
     let part = |good: bool, yes: &str, no: &str| if good { Ok(yes.into()) } else { Err(no.into()) };
-    let trusted = part(service.is_trusted(), "certificate served", "CA bundle not published yet");
+    let trusted = part(service.is_trusted(), "CA bundle published", "CA bundle not published yet");
     let serving = part(!service.is_draining(), "serving", "shutting down");
-    let parts = [caches, trusted, serving, part(true, "configuration loaded", "")];
+    let parts = [caches, certificate, trusted, serving, part(true, "configuration loaded", "")];
 
     let good = parts.iter().all(Result::is_ok);
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

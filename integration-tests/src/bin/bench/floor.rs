@@ -27,7 +27,7 @@ pub(crate) fn serve(ca: &Path) -> Result<()> {
     Runtime::new()?.block_on(async {
         let material = issue(&ServerNames::loopback(), Timestamp::now())?;
         fs::write(ca, material.ca_bundle())?;
-        let tls = server_config(Arc::new(Slot::new(&material)))?;
+        let tls = server_config(Arc::new(Slot::new(material.identity())))?;
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}/validate", socket.local_addr()?);
         println!("{}", json!({"event": "serving", "url": url}));

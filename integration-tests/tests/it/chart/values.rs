@@ -40,6 +40,10 @@ fn refuses_values_it_does_not_know() {
         ("hostNetwork.enable=true", "additional properties 'enable' not allowed"),
         ("hostNetwork.httpsPort=443", "minimum: got 443, want 1,024"),
         ("priorityClassName=1", "got number, want string"),
+        ("certificates.mode=vault", "must be one of 'managed', 'external', 'cert-manager'"),
+        ("certificates.secret=tls", "additional properties 'secret' not allowed"),
+        ("certificates.issuerRef.kind=ClusterIssuer", "'name' required"),
+        ("certificates.settleSeconds=0", "minimum: got 0, want 1"),
         ("config.critcal.namespaces={vault}", "additional properties 'critcal' not allowed"),
         ("config.critical.namespaces=vault", "got string, want array"),
         (
