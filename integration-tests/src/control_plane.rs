@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use crate::{
-    Kubectl, TestNamespace, User, binaries::Binaries, chart::Helm, credentials::Credentials,
+    Kubectl, Shell, TestNamespace, User, binaries::Binaries, chart::Helm, credentials::Credentials,
     network::Loopback, process::Process, provisioner::Provisioner, scratch::Scratch,
 };
 use components::Components;
@@ -118,6 +118,14 @@ impl ControlPlane {
             kubeconfig: self.credentials.kubeconfig(User::Admin),
             home: self.scratch.path().to_path_buf(),
         }
+    }
+
+    /// A shell of the admin whose files lie in that folder; see [`Shell::run`].
+    pub fn shell(&self, folder: &str, helm_settings: &str) -> Result<Shell> {
+        let folder = self.scratch.path().join(folder);
+        let kubeconfig = self.credentials.kubeconfig(User::Admin);
+        let Binaries { kubectl, helm, .. } = &self.binaries;
+        Shell::new(folder, kubeconfig, kubectl, helm, helm_settings)
     }
 
     /// A new namespace whose name starts with `prefix`.

@@ -41,6 +41,7 @@ pub mod provisioner;
 pub mod ran;
 pub mod relay;
 pub mod scratch;
+pub mod shell;
 pub mod wait;
 
 pub use control_plane::ControlPlane;
@@ -53,3 +54,4 @@ pub use live::LiveCluster;
 pub use namespace::TestNamespace;
 pub use ran::Ran;
 pub use relay::Relay;
+pub use shell::Shell;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    ControlPlane, Kubectl, Kubelet, Ran, Relay, TestNamespace, User,
+    ControlPlane, Kubectl, Kubelet, Ran, Relay, Shell, TestNamespace, User,
     chart::CHART,
     kubelet::HostNode,
     wait::{Progress, wait_for},
@@ -80,6 +80,12 @@ impl LiveCluster {
     #[must_use]
     pub fn kubectl(&self) -> Kubectl {
         self.control_plane.kubectl(User::Operator).in_namespace(Self::NAME)
+    }
+
+    /// A shell in which a person installs, upgrades and looks at the release, with files
+    /// of its own. What `helm` installs from there has the settings a test needs too.
+    pub fn shell(&self) -> Result<Shell> {
+        self.control_plane.shell("shell", SETTINGS)
     }
 
     /// The control plane.

@@ -96,7 +96,7 @@ impl Reviewer {
         self.metrics.decided(&subject, &verdict, took);
         let is_due = Decision::is_due(&verdict);
         if is_due {
-            self.audit.record(&Decision::of(&request, &subject, &verdict, *config, took));
+            self.audit.record(Decision::of(&request, &subject, &verdict, *config, took));
         }
         Ok(Answer::of(&request.uid, &verdict, is_due))
     }

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod handshake;
 mod linger;
+mod listen;
 mod reviews;
 mod room;
 mod turn;
@@ -28,7 +29,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{accept::Acceptor, room::Room, turn::Turn};
+use self::{accept::Acceptor, listen::listen, room::Room, turn::Turn};
 use crate::{metrics::Metrics, reviewer::Reviewer};
 
 /// How long a body may be on its way before it has to give way to others when
@@ -165,12 +166,7 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound; the error names it.
     pub fn bind(review: SocketAddr, admin: SocketAddr) -> io::Result<Self> {
-        let bind = |address: SocketAddr| {
-            TcpListener::bind(address).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })
-        };
-        Ok(Self { review: bind(review)?, admin: bind(admin)? })
+        Ok(Self { review: listen(review)?, admin: listen(admin)? })
     }
 
     /// The address reviews are taken at.

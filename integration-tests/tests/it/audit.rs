@@ -21,7 +21,7 @@ use crate::embedded::{Embedded, set_on_nfs};
 /// Far longer than anything waited for here takes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Enough for records of 45 KiB.
+/// Enough for records as long as they get.
 const VOLUMES: usize = 100;
 
 fn nfs_guard(arguments: &[&str]) -> Ran {
@@ -111,6 +111,7 @@ async fn an_output_that_nobody_reads_slows_no_decision() {
         read.push(timed(&guard, &mut asked).await);
         line.clear();
         guard.output.read_line(&mut line).unwrap();
+        assert!((10_000..16 << 10).contains(&line.len()), "{}", line.len());
         text.push_str(&line);
     }
     // From here on nobody reads: the pipe fills, and the queue behind it.
@@ -122,7 +123,7 @@ async fn an_output_that_nobody_reads_slows_no_decision() {
         unread.push(timed(&guard, &mut asked).await);
     }
     let (read, unread) = (median(read), median(unread));
-    assert!(unread < 3 * read, "{unread:?} where it was {read:?}");
+    assert!(unread < 5 * read, "{unread:?} where it was {read:?}");
 
     let mut rest = String::new();
     while !rest.ends_with("}\n") || !rest.contains("{\"event\":\"dropped\",") {

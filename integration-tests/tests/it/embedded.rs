@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::http;
 
+/// Far longer than an answer takes, in order that what hangs is seen to.
+const DEADLINE: Duration = Duration::from_secs(20);
+
 /// `nfs-guard serve --embedded`, which judges in the incident's cluster.
 pub(crate) struct Embedded {
     pub(crate) process: Process,
@@ -52,8 +55,9 @@ impl Embedded {
 
     /// Asks for a judgement, which must be a denial.
     pub(crate) async fn denied(&self, review: &Value) {
-        let (status, answer) =
-            self.client.post("application/json", review.to_string()).await.unwrap();
+        let answer = self.client.post("application/json", review.to_string());
+        let answer = tokio::time::timeout(DEADLINE, answer).await.expect("it answers");
+        let (status, answer) = answer.unwrap();
         assert_eq!(status, StatusCode::OK);
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["response"]["allowed"], false, "{answer}");

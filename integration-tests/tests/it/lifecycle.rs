@@ -1,6 +1,7 @@
 //! A release from its installation to its end, its pods really running.
 
 mod load;
+mod operations;
 mod rollouts;
 
 use nfs_guard_integration_tests::LiveCluster;

@@ -9,16 +9,16 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    record::{Decision, Dropped, json},
+    record::{Decision, Dropped},
     writer::AuditWriter,
 };
 use crate::metrics::Metrics;
 
-/// Most bytes of records that wait to be written: half a second of them, were
-/// every review of a busy replica (15,000 a second) one to record, at half a KiB
+/// Most bytes of records that wait to be written: a quarter of a second of them,
+/// were every review of a busy replica (15,000 a second) one to record, at a KiB
 /// each. A full queue means that the output does not drain. Bytes and not
-/// records, since one may be a hundred times as large as another; and as they lie
-/// in memory, which may be twice their length.
+/// records, since one may be twenty times as large as another; and as they lie in
+/// memory, which may be twice their length.
 pub(super) const MOST_WAITING: usize = 4 << 20;
 
 /// Takes records and never waits: admission must not hang on a log.
@@ -40,15 +40,23 @@ pub fn audit(metrics: Arc<Metrics>) -> (Audit, AuditWriter) {
 impl Audit {
     /// Queues a record; one that does not fit is lost, counted and logged, and
     /// the chain says so when there is room again.
-    pub fn record(&self, record: &Decision) {
-        if !self.queue(json(record)) {
+    pub fn record(&self, mut record: Decision) {
+        if !self.queue(record.fit()) {
             tracing::error!(uid = record.uid, decision = record.decision, "audit record lost");
         }
     }
 
     /// Queues a record, if there is room and somebody writes.
     pub(super) fn queue(&self, record: Vec<u8>) -> bool {
-        self.waiting.admit(record.capacity()) && self.records.send(record).is_ok()
+        if !self.waiting.admit(record.capacity()) {
+            return false;
+        }
+        let sent = self.records.send(record).is_ok();
+        if !sent {
+            // Its writer panicked.
+            self.waiting.metrics.audit_dropped();
+        }
+        sent
     }
 }
 

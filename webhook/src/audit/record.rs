@@ -17,6 +17,11 @@ const VERSION: u32 = 1;
 /// itself is where the rest can be read.
 const MOST_FINDINGS: usize = 100;
 
+/// Most bytes of a record before it is sealed; findings beyond that are left out.
+/// containerd splits a line of more than 16 KiB (`max_container_log_line_size`), and
+/// something else may come between its parts. A seal takes under 600 bytes.
+pub(super) const LONGEST: usize = 15 << 10;
+
 /// Most groups of one record. The apiserver's own log has them all.
 const MOST_GROUPS: usize = 32;
 
@@ -95,7 +100,7 @@ pub struct Decision {
     pub(super) decision: &'static str,
     /// Why the object is critical, if it is.
     critical: Option<String>,
-    /// What was found: the first hundred findings.
+    /// What was found: the first hundred findings, or as many as fit into a line.
     findings: Vec<FindingReport>,
     /// How many more there were.
     findings_omitted: usize,
@@ -152,6 +157,20 @@ impl Decision {
             findings,
             config,
             duration_microseconds: took.as_micros().try_into().unwrap_or(u64::MAX),
+        }
+    }
+
+    /// As JSON, without the findings for which there is no room in a line.
+    pub(super) fn fit(&mut self) -> Vec<u8> {
+        loop {
+            let text = json(self);
+            let findings = self.findings.len();
+            if text.len() <= LONGEST || findings == 0 {
+                return text;
+            }
+            let kept = (findings * LONGEST / text.len()).min(findings - 1);
+            self.findings.truncate(kept);
+            self.findings_omitted += findings - kept;
         }
     }
 }
