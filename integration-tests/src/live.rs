@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
@@ -50,6 +51,14 @@ impl LiveCluster {
         let cluster = Self::take();
         cluster.upgrade(&["--install"]).expect_success();
         cluster.wait_until_reached();
+        let two = wait_for("the replicas of before to go", DEADLINE, || {
+            let replicas = cluster.replicas().len();
+            let left = || Progress::NotYet(format!("{replicas} replicas"));
+            Ok(if replicas == 2 { Progress::Done(()) } else { left() })
+        });
+        if let Err(error) = two {
+            panic!("{error:#}");
+        }
         cluster
     }
 
@@ -127,6 +136,18 @@ impl LiveCluster {
         }
     }
 
+    /// Ends the process of one of the guard's pods (SIGKILL), as the kernel does when
+    /// memory is short.
+    #[track_caller]
+    pub fn kill(&self, pod: &Value) {
+        let id = &pod["status"]["containerStatuses"][0]["containerID"];
+        let pid = id.as_str().and_then(|id| id.strip_prefix("process://")?.parse().ok());
+        let pid = pid.and_then(Pid::from_raw).unwrap_or_else(|| panic!("{id} names no process"));
+        if let Err(error) = kill_process(pid, Signal::KILL) {
+            panic!("killing {pid:?}: {error}");
+        }
+    }
+
     /// Ends every process of the cluster at once: the control plane and the pods.
     /// What etcd has stays.
     pub fn cut_power(&mut self) {
@@ -138,12 +159,6 @@ impl LiveCluster {
     /// Starts the control plane again, and then the nodes.
     pub fn start(&mut self) -> Result<()> {
         self.control_plane.start()?;
-        self.start_nodes()
-    }
-
-    /// Ends the kubelets and every pod at once, and starts the kubelets again.
-    pub fn restart_nodes(&mut self) -> Result<()> {
-        self.nodes.clear();
         self.start_nodes()
     }
 
@@ -166,11 +181,11 @@ impl LiveCluster {
     }
 }
 
-/// A port above 1023, so that no test needs to be root, and nodes whose pods really
-/// run; all else is the chart's own.
-const SETTINGS: &str = "service.port=8443,nodeSelector.type=host";
+/// A port above 1023, so that no test needs to be root; nodes whose pods really run;
+/// and patience, as one machine does the work of a cluster. All else is the chart's own.
+const SETTINGS: &str = "service.port=8443,nodeSelector.type=host,webhook.timeoutSeconds=10";
 const WEBHOOK: &str = "app.kubernetes.io/component=webhook";
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 const CANARY: &str = r#"
 {

@@ -1,8 +1,10 @@
 //! A release from its installation to its end, its pods really running.
 
+mod failures;
 mod load;
 mod operations;
 mod rollouts;
+mod uninstall;
 
 use nfs_guard_integration_tests::LiveCluster;
 

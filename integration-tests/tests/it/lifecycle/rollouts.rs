@@ -1,9 +1,15 @@
 //! Replicas are replaced, and no write is lost or let through for it.
 
-use nfs_guard_integration_tests::LiveCluster;
+use std::{collections::BTreeSet, time::Duration};
+
+use nfs_guard_integration_tests::{
+    LiveCluster, Ran,
+    wait::{Progress, wait_for},
+};
+use serde_json::Value;
 
 use super::load::{Load, Tally};
-use crate::manifests::CRITICAL;
+use crate::manifests::{CRITICAL, set};
 
 const PER_SECOND: u32 = 200;
 
@@ -20,18 +26,87 @@ fn a_rolling_restart_fails_no_write_and_leaves_none_unjudged() {
     tally.expect_all_judged("rolling restart of two replicas");
 }
 
+#[test]
+fn an_upgrade_and_its_rollback_fail_no_write_and_leave_none_unjudged() {
+    let cluster = LiveCluster::installed();
+    let tally = under_load(&cluster, || {
+        cluster.upgrade(&["--set", "image.tag=next"]).expect_success();
+        assert_eq!(images(&cluster), ["nfs-guard:next"]);
+        cluster.helm("rollback", &["--wait", "--timeout=60s"]).expect_success();
+        assert_ne!(images(&cluster), ["nfs-guard:next"]);
+    });
+    tally.expect_all_judged("upgrade and rollback of two replicas");
+}
+
+#[test]
+fn an_upgrade_that_cannot_start_takes_no_replica_away() {
+    let cluster = LiveCluster::installed();
+    let before = names(&cluster.replicas());
+    let tally = under_load_of(&cluster, &[], || {
+        let ran = cluster.upgrade(&["--set", "image.tag=missing", "--timeout=5s"]);
+        assert!(!ran.succeeded(), "{ran}");
+        let replicas = names(&cluster.replicas());
+        assert_eq!(replicas.len(), 3, "one more was begun: {replicas:?}");
+        let begun = replicas.iter().find(|name| !before.contains(name)).unwrap();
+        let state = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull";
+        cluster.kubectl().wait(&["--for", state, begun]);
+        cluster.helm("rollback", &["--wait", "--timeout=60s"]).expect_success();
+        cluster.kubectl().wait(&["--for=delete", begun]);
+    });
+    tally.expect_all_judged("an upgrade to an image that is not there, and its rollback");
+    assert_eq!(names(&cluster.replicas()), before, "who judged before judges still");
+}
+
+#[test]
+fn a_changed_configuration_reaches_replicas_that_go_on_running() {
+    let cluster = LiveCluster::installed();
+    let before = names(&cluster.replicas());
+    let vault = cluster.namespace("config", CRITICAL);
+    let on_nfs = set("db", Some("nfs-proxmox")).to_string();
+    let create = || vault.kubectl().feed(&["create", "--dry-run=server", "-f", "-"], &on_nfs);
+    assert!(create().stderr.contains("denied the request"));
+
+    let warn = r#"config={"rules": {"critical-on-nfs": {"mode": "warn"}}}"#;
+    cluster.upgrade(&["--set-json", warn]).expect_success();
+    // Each replica on its own looks at its file.
+    let every_replica_warns = || {
+        let tries: Vec<Ran> = (0..4).map(|_| create()).collect();
+        let denied = tries.into_iter().find(|ran| !ran.succeeded());
+        Ok(denied.map_or(Progress::Done(()), |ran| Progress::NotYet(ran.to_string())))
+    };
+    wait_for("the replicas to follow", Duration::from_secs(30), every_replica_warns).unwrap();
+    assert_eq!(names(&cluster.replicas()), before);
+}
+
 /// Writes to a critical namespace while that happens, and until the replicas that
 /// were there before are gone.
 fn under_load(cluster: &LiveCluster, happens: impl FnOnce()) -> Tally {
+    under_load_of(cluster, &names(&cluster.replicas()), happens)
+}
+
+fn under_load_of(cluster: &LiveCluster, until_gone: &[String], happens: impl FnOnce()) -> Tally {
     let vault = cluster.namespace("load", CRITICAL);
-    let before: Vec<String> = cluster
-        .replicas()
-        .iter()
-        .map(|pod| format!("pod/{}", pod["metadata"]["name"].as_str().unwrap()))
-        .collect();
     let load = Load::start(cluster, vault.name(), PER_SECOND);
     happens();
-    let before: Vec<&str> = before.iter().map(String::as_str).collect();
-    cluster.kubectl().wait(&[&["--for=delete"], &before[..]].concat());
+    for pod in until_gone {
+        cluster.kubectl().wait(&["--for=delete", pod]);
+    }
     load.stop()
+}
+
+fn names(pods: &[Value]) -> Vec<String> {
+    pods.iter().map(name).collect()
+}
+
+fn name(pod: &Value) -> String {
+    format!("pod/{}", pod["metadata"]["name"].as_str().unwrap())
+}
+
+/// Those of the replicas that stay, each once.
+fn images(cluster: &LiveCluster) -> Vec<String> {
+    let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+    let replicas = cluster.replicas();
+    let images = replicas.iter().filter(stays);
+    let images = images.map(|pod| pod["spec"]["containers"][0]["image"].as_str().unwrap());
+    images.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
