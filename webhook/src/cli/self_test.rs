@@ -6,7 +6,7 @@ mod question;
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anstyle::AnsiColor;
@@ -17,7 +17,10 @@ use hyper::{StatusCode, Uri};
 use nfs_guard_policies::Policy;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 
 use self::{
     entry::Entry,
@@ -50,10 +53,17 @@ pub(super) struct SelfTest {
     /// Connect here instead of to the Service's name, which the certificate must be for all the same
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<Uri>,
+    /// Longest time to wait until the Service leads to the guard: after an installation its endpoints lag behind the pods that are ready
+    #[arg(long, default_value = "0", value_name = "SECONDS")]
+    wait: u64,
     /// Form of the answer
     #[arg(short, long, default_value = "table")]
     output: Output,
 }
+
+/// Between two attempts to reach the guard. Nobody tells when the nodes' proxies have
+/// learned of an endpoint.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -98,10 +108,12 @@ impl SelfTest {
         Runtime::new().context("cannot start the runtime")?.block_on(async {
             let client = kubernetes::client(self.kubeconfig.as_deref()).await?;
             let entries = entry::read(client, &self.webhook_configuration).await?;
+            let reached_by = Instant::now() + Duration::from_secs(self.wait);
             let mut answers = Vec::new();
             for entry in &entries {
                 for question in question::all(entry.gate) {
-                    answers.push(ask(entry, &question, base.as_deref(), &policy).await?);
+                    let asked = ask(entry, &question, base.as_deref(), &policy, reached_by);
+                    answers.push(asked.await?);
                 }
             }
             let report = SelfTestReport { version: 1, answers };
@@ -129,6 +141,7 @@ async fn ask(
     question: &Question,
     base: Option<&str>,
     policy: &Policy,
+    reached_by: Instant,
 ) -> Result<Compared, Failure> {
     let review = question.review.to_string();
     let expected = question::expected(question.gate, review.as_bytes(), policy)?;
@@ -137,7 +150,12 @@ async fn ask(
     let (answered, differences) = if let Some(ca_bundle) = &entry.ca_bundle {
         let client = ReviewClient::presenting(&url, ca_bundle, &entry.server_name())
             .with_context(|| format!("entry {}", entry.name))?;
-        let (status, body) = post(&client, entry, review).await?;
+        let (status, body) = loop {
+            match post(&client, entry, review.clone()).await {
+                Err(Failure::Unreachable(_)) if Instant::now() < reached_by => sleep(PAUSE).await,
+                answered => break answered?,
+            }
+        };
         compare(&expected, status, &body)
     } else {
         let why = "the entry has no caBundle, so the apiserver trusts nobody there";
