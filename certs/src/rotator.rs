@@ -240,7 +240,8 @@ impl Rotator {
         let Some(Held { identity, bundle: _, ca_expires }) = self.view.held() else { return };
         self.slot.swap(identity);
         let leaf_expires = identity.expires();
-        tracing::info!(%leaf_expires, ca_expires = ?ca_expires, "certificate served");
+        let shown = ca_expires.map(tracing::field::display);
+        tracing::info!(%leaf_expires, ca_expires = shown, "certificate served");
         tell(Event::Serving { leaf_expires, ca_expires });
     }
 

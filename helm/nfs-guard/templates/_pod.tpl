@@ -39,6 +39,10 @@ env:
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  # glibc keeps memory apart for up to eight times as many threads as there are cores, and
+  # each part keeps what it once took for a list. Two are as many as were measured.
+  - name: MALLOC_ARENA_MAX
+    value: "2"
   - name: RUST_LOG
     value: {{ .Values.logLevel | quote }}
 securityContext:

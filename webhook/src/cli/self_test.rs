@@ -53,7 +53,7 @@ pub(super) struct SelfTest {
     /// Connect here instead of to the Service's name, which the certificate must be for all the same
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<Uri>,
-    /// Longest time to wait until the Service leads to the guard: after an installation its endpoints lag behind the pods that are ready
+    /// Longest time to ask again until all is as expected: after an installation the Service's endpoints lag behind, after an upgrade the configuration
     #[arg(long, default_value = "0", value_name = "SECONDS")]
     wait: u64,
     /// Form of the answer
@@ -61,9 +61,9 @@ pub(super) struct SelfTest {
     output: Output,
 }
 
-/// Between two attempts to reach the guard. Nobody tells when the nodes' proxies have
-/// learned of an endpoint.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Before all is asked again. Nobody tells when the nodes' proxies have learned of an
+/// endpoint, or the kubelets of a configuration.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
@@ -108,15 +108,18 @@ impl SelfTest {
         Runtime::new().context("cannot start the runtime")?.block_on(async {
             let client = kubernetes::client(self.kubeconfig.as_deref()).await?;
             let entries = entry::read(client, &self.webhook_configuration).await?;
-            let reached_by = Instant::now() + Duration::from_secs(self.wait);
-            let mut answers = Vec::new();
-            for entry in &entries {
-                for question in question::all(entry.gate) {
-                    let asked = ask(entry, &question, base.as_deref(), &policy, reached_by);
-                    answers.push(asked.await?);
+            let settled_by = Instant::now() + Duration::from_secs(self.wait);
+            let report = loop {
+                let report = ask_all(&entries, base.as_deref(), &policy).await;
+                let settles = match &report {
+                    Ok(report) => report.exit() == Exit::Negative,
+                    Err(failure) => matches!(failure, Failure::Unreachable(_)),
+                };
+                if !settles || Instant::now() >= settled_by {
+                    break report?;
                 }
-            }
-            let report = SelfTestReport { version: 1, answers };
+                sleep(PAUSE).await;
+            };
             printed(report.print(&mut anstream::stdout(), self.output))?;
             Ok(report.exit())
         })
@@ -135,13 +138,27 @@ fn base(url: &Uri) -> Result<String, InputError> {
     }
 }
 
+/// Puts every question to the guard behind every entry.
+async fn ask_all(
+    entries: &[Entry],
+    base: Option<&str>,
+    policy: &Policy,
+) -> Result<SelfTestReport, Failure> {
+    let mut answers = Vec::new();
+    for entry in entries {
+        for question in question::all(entry.gate) {
+            answers.push(ask(entry, &question, base, policy).await?);
+        }
+    }
+    Ok(SelfTestReport { version: 1, answers })
+}
+
 /// Puts one question to the guard behind an entry, and to the rules here.
 async fn ask(
     entry: &Entry,
     question: &Question,
     base: Option<&str>,
     policy: &Policy,
-    reached_by: Instant,
 ) -> Result<Compared, Failure> {
     let review = question.review.to_string();
     let expected = question::expected(question.gate, review.as_bytes(), policy)?;
@@ -150,12 +167,7 @@ async fn ask(
     let (answered, differences) = if let Some(ca_bundle) = &entry.ca_bundle {
         let client = ReviewClient::presenting(&url, ca_bundle, &entry.server_name())
             .with_context(|| format!("entry {}", entry.name))?;
-        let (status, body) = loop {
-            match post(&client, entry, review.clone()).await {
-                Err(Failure::Unreachable(_)) if Instant::now() < reached_by => sleep(PAUSE).await,
-                answered => break answered?,
-            }
-        };
+        let (status, body) = post(&client, entry, review).await?;
         compare(&expected, status, &body)
     } else {
         let why = "the entry has no caBundle, so the apiserver trusts nobody there";

@@ -57,6 +57,10 @@ impl Certificates {
             "Times the CA bundle was written back into a webhook configuration",
             repairs.clone(),
         );
+        // A rate is known from the first failure on only if there was a zero before.
+        for attempt in [Attempt::Watch, Attempt::Read, Attempt::Store, Attempt::Publish] {
+            drop(failures.get_or_create(&Failed { attempt: attempt.as_str() }));
+        }
         metrics
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use nfs_guard_certs::Step;
+
 use super::*;
 
 const PAGE: &str = include_str!("../../../docs/metrics.md");
@@ -19,6 +22,8 @@ fn text() -> String {
     metrics.looked_up::<()>(Kind::Claim, Ok(true));
     metrics.watch_told(Kind::Claim);
     metrics.crowded_out(true);
+    metrics.certificate_served(Timestamp::UNIX_EPOCH, Some(Timestamp::UNIX_EPOCH));
+    metrics.certificate_step(Step::Issue);
     metrics.config_adopted(Fingerprint::default());
     drop(metrics.connected("admin"));
     metrics.render(&Snapshot::default(), 0)

@@ -21,7 +21,7 @@ fn every_command_of_the_runbook_does_what_it_says() {
     for block in &blocks {
         let ran = shell.run(block);
         assert!(ran.succeeded(), "{block}\n{ran}");
-        if block.contains("on-nfs") {
+        if block.contains("name: on-nfs") {
             assert!(ran.stderr.contains("Warning: critical-on-nfs"), "{ran}");
         }
     }
