@@ -86,13 +86,21 @@ impl ControlPlane {
         let Self { credentials, binaries, scratch, network, .. } = &*self;
         let components = Components { binaries, credentials, network, folder: scratch.path() };
         let probes = Probes::new(credentials)?;
+        let is_cold_start = scratch.path().join("etcd").exists();
 
         let mut processes = vec![components.etcd()?, components.apiserver()?];
         probes.wait(&mut processes, credentials.server(), "/readyz")?;
         processes.push(components.controller_manager()?);
         processes.push(components.scheduler()?);
-        processes.push(components.kwok()?);
         let admin = kubectl(binaries, credentials, scratch.path(), User::Admin);
+        if is_cold_start {
+            // A kubelet goes on with its node's lease. kwok takes itself for another one and
+            // would wait until the lease of before has run out.
+            let leases = admin.in_namespace("kube-node-lease");
+            let deleted = leases.run(&["delete", "leases", "--all"]);
+            ensure!(deleted.succeeded(), "ending kwok's leases: {deleted}");
+        }
+        processes.push(components.kwok()?);
         let applied = admin.apply(CLUSTER);
         ensure!(applied.succeeded(), "making the cluster's own objects: {applied}");
         for (origin, path) in components.readiness() {
