@@ -31,6 +31,7 @@ pub mod credentials;
 pub mod fuzz;
 pub mod guard;
 pub mod harness;
+pub mod http;
 pub mod kubectl;
 pub mod kubelet;
 pub mod live;

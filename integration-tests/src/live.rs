@@ -6,12 +6,14 @@ use std::{
 };
 
 use anyhow::Result;
+use nfs_guard::config::Fingerprint;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
     ControlPlane, Kubectl, Kubelet, Ran, Relay, Shell, TestNamespace, User,
     chart::CHART,
+    http,
     kubelet::HostNode,
     wait::{Progress, wait_for},
 };
@@ -51,14 +53,7 @@ impl LiveCluster {
         let cluster = Self::take();
         cluster.upgrade(&["--install"]).expect_success();
         cluster.wait_until_reached();
-        let two = wait_for("the replicas of before to go", DEADLINE, || {
-            let replicas = cluster.replicas().len();
-            let left = || Progress::NotYet(format!("{replicas} replicas"));
-            Ok(if replicas == 2 { Progress::Done(()) } else { left() })
-        });
-        if let Err(error) = two {
-            panic!("{error:#}");
-        }
+        cluster.wait_for_configuration();
         cluster
     }
 
@@ -132,6 +127,29 @@ impl LiveCluster {
             })
         });
         if let Err(error) = reached {
+            panic!("{error:#}");
+        }
+    }
+
+    /// Waits until the replicas are two, and each judges by the configuration that the
+    /// release has: it looks at its file every ten seconds.
+    #[track_caller]
+    pub fn wait_for_configuration(&self) {
+        let config = ["get", "configmap", Self::NAME, "-o", r"jsonpath={.data.config\.yaml}"];
+        let config = Fingerprint::of(&self.kubectl().run(&config).expect_success().stdout);
+        let in_force = format!("nfs_guard_config_info{{fingerprint=\"{config}\"}} 1");
+        let judges_by_it = |replica: &Value| {
+            let address = replica["status"]["podIP"].as_str().unwrap_or_default();
+            let metrics = http::try_get(&format!("http://{address}:8080/metrics"));
+            metrics.is_ok_and(|(_, metrics)| metrics.contains(&in_force))
+        };
+        let settled = wait_for("two replicas of that configuration", DEADLINE, || {
+            let replicas = self.replicas();
+            let good = replicas.iter().filter(|replica| judges_by_it(replica)).count();
+            let left = || Progress::NotYet(format!("{good} of {} replicas", replicas.len()));
+            Ok(if (good, replicas.len()) == (2, 2) { Progress::Done(()) } else { left() })
+        });
+        if let Err(error) = settled {
             panic!("{error:#}");
         }
     }

@@ -9,6 +9,7 @@ use std::{
 
 use hyper::StatusCode;
 use nfs_guard::{client::ReviewClient, server::Limits};
+use nfs_guard_integration_tests::http;
 use nfs_guard_policies::{
     Gate, GuardConfig, Policy, Snapshot,
     config::Rules,
@@ -24,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    http, manifests,
+    manifests,
     server::{Server, review},
     tls::{Connector, head, request},
 };

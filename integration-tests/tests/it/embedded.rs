@@ -10,11 +10,9 @@ use std::{
 
 use hyper::StatusCode;
 use nfs_guard::client::ReviewClient;
-use nfs_guard_integration_tests::{binaries, process::Process};
+use nfs_guard_integration_tests::{binaries, http, process::Process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::http;
 
 /// Far longer than an answer takes, in order that what hangs is seen to.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use nfs_guard_integration_tests::{
-    Harness, Kubectl, Ran, User,
+    Harness, Kubectl, Ran, User, http,
     wait::{Progress, wait_for},
 };
 use nfs_guard_policies::{Gate, rules::RULES};
@@ -254,10 +254,10 @@ fn the_guard_tells_what_it_did() {
     let ran = namespace.kubectl().apply(&set("db", Some("nfs-proxmox")).to_string());
     assert_denied(&ran, "StatefulSet");
     let admin = cluster.guard().admin_url();
-    let (status, ready) = crate::http::get(&format!("{admin}/readyz"));
+    let (status, ready) = http::get(&format!("{admin}/readyz"));
     assert_eq!(status, 200, "{ready}");
     assert!(ready.contains("[+] caches synced"), "{ready}");
-    let (_, metrics) = crate::http::get(&format!("{admin}/metrics"));
+    let (_, metrics) = http::get(&format!("{admin}/metrics"));
     let reviews = "nfs_guard_reviews_total{webhook=\"validating\",kind=\"StatefulSet\",operation=\"CREATE\",decision=\"deny\"}";
     assert!(metrics.contains(reviews), "{metrics}");
     assert!(!metrics.contains(namespace.name()), "no name of an object is a label: {metrics}");

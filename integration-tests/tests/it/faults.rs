@@ -5,7 +5,7 @@ use std::{fs::File, process::Command, time::Duration};
 
 use hyper::StatusCode;
 use nfs_guard::server::Limits;
-use nfs_guard_integration_tests::Ran;
+use nfs_guard_integration_tests::{Ran, http};
 use nfs_guard_policies::{
     Gate, GuardConfig, Policy, Snapshot,
     config::Rules,
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     embedded::Embedded,
-    http, manifests,
+    manifests,
     server::{Server, review},
 };
 

@@ -12,7 +12,6 @@ mod enforcement;
 mod faults;
 mod fs_group;
 mod fuzz;
-mod http;
 mod kinds;
 mod kube_audit;
 mod lifecycle;

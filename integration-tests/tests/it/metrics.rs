@@ -11,13 +11,12 @@ use std::{
 };
 
 use nfs_guard::{audit::audit, cluster::View, metrics::Metrics, reviewer::Reviewer};
-use nfs_guard_integration_tests::{Harness, Ran, binaries};
+use nfs_guard_integration_tests::{Harness, Ran, binaries, http};
 use nfs_guard_policies::{Gate, Policy, Snapshot};
 use serde_json::json;
 
 use crate::{
     embedded::{Embedded, set_on_nfs},
-    http,
     manifests::{CRITICAL, claim, set},
 };
 

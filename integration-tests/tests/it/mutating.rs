@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nfs_guard_integration_tests::{
-    Harness, Kubectl, User,
+    Harness, Kubectl, User, http,
     wait::{Progress, wait_for},
 };
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn pod(name: &str, app: &str) -> Value {
 
 /// How many reviews of that write the guard was asked to add to, since it started.
 fn reviews(cluster: &Harness, kind: &str, operation: &str) -> u64 {
-    let (_, metrics) = crate::http::get(&format!("{}/metrics", cluster.guard().admin_url()));
+    let (_, metrics) = http::get(&format!("{}/metrics", cluster.guard().admin_url()));
     let series = format!(
         "nfs_guard_reviews_total{{webhook=\"mutating\",kind=\"{kind}\",operation=\"{operation}\","
     );

@@ -18,6 +18,7 @@ use std::{
 use nfs_guard_integration_tests::{
     Guard, Harness, User,
     chart::CHART,
+    http,
     wait::{Progress, wait_for},
 };
 use serde_json::Value;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::trust::{Bundles, Clients, client};
-use crate::{http, manifests::CRITICAL};
+use crate::manifests::CRITICAL;
 
 const SECRET: &str = "nfs-guard-tls";
 /// The name the API server asks for.

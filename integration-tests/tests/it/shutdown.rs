@@ -6,10 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nfs_guard_integration_tests::{binaries, process::Process};
+use nfs_guard_integration_tests::{binaries, http, process::Process};
 use serde_json::Value;
-
-use crate::http;
 
 /// Far more than an end "at once" takes, far less than the drain it cuts short.
 const AT_ONCE: Duration = Duration::from_secs(10);

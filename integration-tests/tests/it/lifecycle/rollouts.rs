@@ -1,11 +1,8 @@
 //! Replicas are replaced, and no write is lost or let through for it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use nfs_guard_integration_tests::{
-    LiveCluster, Ran,
-    wait::{Progress, wait_for},
-};
+use nfs_guard_integration_tests::LiveCluster;
 use serde_json::Value;
 
 use super::load::{Load, Tally};
@@ -85,13 +82,8 @@ fn a_changed_configuration_reaches_replicas_that_go_on_running() {
 
     let warn = r#"config={"rules": {"critical-on-nfs": {"mode": "warn"}}}"#;
     cluster.upgrade(&["--set-json", warn]).expect_success();
-    // Each replica on its own looks at its file.
-    let every_replica_warns = || {
-        let tries: Vec<Ran> = (0..4).map(|_| create()).collect();
-        let denied = tries.into_iter().find(|ran| !ran.succeeded());
-        Ok(denied.map_or(Progress::Done(()), |ran| Progress::NotYet(ran.to_string())))
-    };
-    wait_for("the replicas to follow", Duration::from_secs(30), every_replica_warns).unwrap();
+    cluster.wait_for_configuration();
+    create().expect_success();
     assert_eq!(names(&cluster.replicas()), before);
 }
 
