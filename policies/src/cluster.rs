@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 use crate::facts::{
-    Claim, CsiDriver, Kind, Namespace, PersistentVolume, StorageClass, Workload, WorkloadKind,
+    Claim, CsiDriver, Exemption, Kind, Namespace, PersistentVolume, StorageClass, Workload,
+    WorkloadKind,
 };
 
 /// The cluster around a subject. Implementations answer from memory, at once:
@@ -75,8 +76,11 @@ pub trait Cluster {
         class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced>;
 
-    /// The workloads of a namespace.
-    fn workloads(&self, namespace: &str) -> Result<Vec<Arc<Workload<'static>>>, NotSynced>;
+    /// The claims of that namespace, or of all.
+    fn claims(&self, namespace: Option<&str>) -> Result<Vec<Arc<Claim<'static>>>, NotSynced>;
+
+    /// The workloads of that namespace, or of all.
+    fn workloads(&self, namespace: Option<&str>) -> Result<Vec<Arc<Workload<'static>>>, NotSynced>;
 
     /// The workloads whose pods mount that claim by name.
     fn consumers(
@@ -84,6 +88,9 @@ pub trait Cluster {
         namespace: &str,
         claim: &str,
     ) -> Result<Vec<Arc<Workload<'static>>>, NotSynced>;
+
+    /// The exemptions of a namespace, whether they have ended or not.
+    fn exemptions(&self, namespace: &str) -> Result<Vec<Arc<Exemption<'static>>>, NotSynced>;
 }
 
 /// The answer to a question about the cluster.

@@ -1,13 +1,15 @@
 //! The configuration as it is written: one file, every field with a default,
 //! so that an empty one is a working policy.
 
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
 
 use crate::{
     backing::Kind,
     catalogue::{Driver, named_drivers},
+    facts::WorkloadKind,
     glob::Glob,
     rules::CRITICAL_LABEL,
     selector::{self, ConfiguredSelector, LabelSelector},
@@ -33,6 +35,10 @@ pub struct GuardConfig {
     pub drivers: Vec<Driver>,
     /// The rules, each by its name.
     pub rules: Rules,
+    /// What is borne with that was there before the guard.
+    pub ratchet: Ratchet,
+    /// What `StorageExemption` objects may grant.
+    pub exemptions: Exemptions,
 }
 
 impl Default for GuardConfig {
@@ -44,6 +50,8 @@ impl Default for GuardConfig {
             excluded_namespaces: vec!["kube-system".into(), "kube-node-lease".into()],
             drivers: Vec::new(),
             rules: Rules::default(),
+            ratchet: Ratchet::default(),
+            exemptions: Exemptions::default(),
         }
     }
 }
@@ -88,6 +96,8 @@ pub struct Critical {
     /// writes a cluster-wide default class into pods, not into templates.
     #[schemars(extend("examples" = [["system-*"]]))]
     pub priority_classes: Vec<Glob>,
+    /// What is not critical even so.
+    pub except: Vec<Exception>,
 }
 
 impl Default for Critical {
@@ -98,8 +108,33 @@ impl Default for Critical {
             namespace_selectors: label(),
             namespaces: Vec::new(),
             priority_classes: Vec::new(),
+            except: Vec::new(),
         }
     }
+}
+
+/// What is not critical, whatever else says that it is. It excuses the workloads it
+/// names, and what controllers make of them, for the claims it names; never another
+/// consumer of such a claim.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exception {
+    /// Kinds of workload; none named means all.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["CronJob", "Job"]]))]
+    pub kinds: Vec<WorkloadKind>,
+    /// Names of workloads; none named means all.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["*-backup"]]))]
+    pub names: Vec<Glob>,
+    /// Names of the claims whose use is excused, and which may be made on NFS; none
+    /// named means that the workload is not critical at all.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["*-backup*"]]))]
+    pub claims: Vec<Glob>,
+    /// Why; told wherever it is made use of.
+    #[schemars(extend("examples" = ["nightly dumps go to NFS"]))]
+    pub reason: String,
 }
 
 /// The rules, each by its name.
@@ -122,6 +157,10 @@ pub struct CriticalOnNfs {
     /// What a volume leads to whose storage the API objects do not decide; never more
     /// than `mode` would.
     pub on_unknown: OnUnknown,
+    /// What a `StorageClass` or `PersistentVolume` leads to that turns other, existing
+    /// critical objects to NFS; never more than `mode` would. A namespace that becomes
+    /// critical is only ever warned about.
+    pub reverse: Reverse,
     /// The kinds of storage that are forbidden. An empty list forbids nothing.
     #[schemars(extend("examples" = [["nfs", "other-network-fs"]]))]
     pub forbid: Vec<Forbidden>,
@@ -129,7 +168,12 @@ pub struct CriticalOnNfs {
 
 impl Default for CriticalOnNfs {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, on_unknown: OnUnknown::Warn, forbid: vec![Forbidden::Nfs] }
+        Self {
+            mode: Mode::Enforce,
+            on_unknown: OnUnknown::Warn,
+            reverse: Reverse::Warn,
+            forbid: vec![Forbidden::Nfs],
+        }
     }
 }
 
@@ -216,6 +260,79 @@ pub enum OnUnknown {
     Warn,
     /// The write is denied.
     Deny,
+}
+
+/// What a write leads to that turns others to NFS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reverse {
+    /// Nobody looks.
+    Allow,
+    /// The write is allowed with a warning that names them.
+    Warn,
+    /// The write is denied.
+    Deny,
+}
+
+/// What is borne with that was on NFS before the guard came, or that is made after a
+/// spec which was.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Ratchet {
+    /// What it leads to that a workload which is on NFS gets more replicas.
+    pub scale_up: ScaleUp,
+    /// When it ends: a day (`2027-01-31`, from its first second in UTC) or a time. From
+    /// then on what was borne with is judged as if it were new.
+    #[serde(deserialize_with = "day_or_time")]
+    #[schemars(with = "Option<String>", extend("examples" = ["2027-01-31"]))]
+    pub until: Option<Timestamp>,
+    /// What was there before this time is old; absent means the time the guard was
+    /// installed, which a guard that serves a cluster reads from its webhook configuration.
+    #[serde(deserialize_with = "day_or_time")]
+    #[schemars(with = "Option<String>", extend("examples" = ["2026-04-22T09:00:00Z"]))]
+    pub since: Option<Timestamp>,
+    /// Users, beside Kubernetes' own controllers, that make objects after the spec of an
+    /// owner of a kind the guard cannot read: operators.
+    #[schemars(extend("examples" = [["system:serviceaccount:cnpg-system:cnpg-manager"]]))]
+    pub controllers: Vec<Glob>,
+}
+
+/// What it leads to that a workload which is on NFS gets more replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScaleUp {
+    /// The write is allowed with a warning.
+    #[default]
+    Warn,
+    /// The write is denied.
+    Deny,
+}
+
+/// What `StorageExemption` objects may grant.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Exemptions {
+    /// Days after its creation at which an exemption ends at the latest.
+    pub max_days: u16,
+    /// Whether one without a ticket counts for nothing.
+    pub require_ticket: bool,
+}
+
+impl Default for Exemptions {
+    fn default() -> Self {
+        Self { max_days: 90, require_ticket: false }
+    }
+}
+
+/// A time, or a day for its first second.
+fn day_or_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let time = text.parse::<Timestamp>().or_else(|_| {
+        let day = text.parse::<Date>()?;
+        day.to_zoned(TimeZone::UTC).map(|start| start.timestamp())
+    });
+    let refused = |_| de::Error::custom(format!("`{text}` is no day and no time of RFC 3339"));
+    time.map(Some).map_err(refused)
 }
 
 /// The kinds of storage that can be forbidden.

@@ -7,6 +7,7 @@
 mod claim;
 mod class;
 mod csi_driver;
+mod exemption;
 mod kind;
 mod metadata;
 mod object;
@@ -19,6 +20,7 @@ pub use claim::{
 };
 pub use class::{BindingMode, StorageClass};
 pub use csi_driver::{CsiDriver, CsiDriverSpec, FsGroupPolicy};
+pub use exemption::{Exemption, ExemptionSpec, ExemptionTarget};
 pub use kind::{Kind, Scope, WorkloadKind};
 pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};

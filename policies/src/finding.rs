@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::{
     backing::{Backing, Kind, Resolved},
     facts::WorkloadKind,
@@ -141,8 +143,8 @@ impl Finding {
                 "fsGroupChangePolicy does nothing while fsGroup is not set".to_owned()
             }
         };
-        match self.leniency {
-            Some(leniency) => format!("{message} ({})", leniency.as_str()),
+        match &self.leniency {
+            Some(leniency) => format!("{message} ({leniency})"),
             None => message,
         }
     }
@@ -178,26 +180,65 @@ impl Effect {
 }
 
 /// Why a finding leads to less than its rule's mode says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leniency {
     /// The object had it before this update.
     NotNew,
     /// The volume is promised to the claim already; a denial now would leave it
     /// half-bound.
     Binding,
-    /// A controller made the object after a spec that was judged when it was
-    /// written.
-    MadeByController,
+    /// A provisioner made the volume for the claim. Denied, it would make another,
+    /// and leave this one behind, without end.
+    Provisioned,
+    /// A controller made the object after a spec that has it, too.
+    OwnersSpec,
+    /// A controller made the object after the spec of a kind that the guard cannot
+    /// read.
+    UnreadableOwner,
+    /// It comes from a claim that was bound before the guard was there.
+    OldClaim,
+    /// The object was there before the guard.
+    BeforeTheGuard,
+    /// An exemption allows it.
+    Exempt {
+        /// Name of the exemption.
+        exemption: String,
+        /// When that ends.
+        until: Timestamp,
+    },
+    /// The configuration excepts it.
+    Excepted {
+        /// The reason given there.
+        reason: String,
+    },
 }
 
 impl Leniency {
-    /// The reason, as a part of a sentence.
+    /// Name of the exemption, if it is one.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn exemption(&self) -> Option<&str> {
         match self {
+            Self::Exempt { exemption, .. } => Some(exemption),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Leniency {
+    /// The reason, as a part of a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::NotNew => "not new with this update",
             Self::Binding => "already being bound",
-            Self::MadeByController => "made by its controller",
-        }
+            Self::Provisioned => "made for its claim already",
+            Self::OwnersSpec => "as in the spec of its owner",
+            Self::UnreadableOwner => "made for an owner the guard cannot read",
+            Self::OldClaim => "bound before the guard was there",
+            Self::BeforeTheGuard => "there before the guard",
+            Self::Exempt { exemption, until } => {
+                return write!(f, "exempt by {exemption} until {}", until.strftime("%F"));
+            }
+            Self::Excepted { reason } => return write!(f, "excepted: {reason}"),
+        })
     }
 }

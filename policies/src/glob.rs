@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A name in which `*` stands for any run of characters and `?` for one. The
 /// whole name must fit; case counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Glob(String);
 

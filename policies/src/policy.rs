@@ -2,7 +2,7 @@
 
 use crate::{
     catalogue::Catalogue,
-    config::{Critical, GuardConfig, Rules},
+    config::{Critical, Exemptions, GuardConfig, Ratchet, Rules},
     glob::Glob,
     rules::{RULES, Rule},
 };
@@ -16,6 +16,10 @@ pub struct Policy {
     pub excluded_namespaces: Vec<Glob>,
     /// The rules' settings.
     pub settings: Rules,
+    /// What is borne with.
+    pub ratchet: Ratchet,
+    /// What exemptions may grant.
+    pub exemptions: Exemptions,
     /// The drivers it knows.
     pub catalogue: Catalogue,
     /// The rules themselves, in the order their findings are told.
@@ -42,9 +46,11 @@ impl Policy {
             excluded_namespaces,
             drivers,
             rules: settings,
+            ratchet,
+            exemptions,
         } = config;
         let catalogue = Catalogue::with(&drivers);
-        Self { critical, excluded_namespaces, settings, catalogue, rules }
+        Self { critical, excluded_namespaces, settings, ratchet, exemptions, catalogue, rules }
     }
 }
 

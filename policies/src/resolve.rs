@@ -81,9 +81,11 @@ impl<'c> Resolver<'c> {
         match object {
             Object::Workload(workload) => self.workload(namespace, workload),
             Object::Claim(claim) => vec![self.own_claim(namespace, claim)],
-            Object::Volume(_) | Object::Class(_) | Object::CsiDriver(_) | Object::Namespace(_) => {
-                Vec::new()
-            }
+            Object::Volume(_)
+            | Object::Class(_)
+            | Object::CsiDriver(_)
+            | Object::Namespace(_)
+            | Object::Exemption(_) => Vec::new(),
         }
     }
 

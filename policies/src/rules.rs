@@ -78,12 +78,26 @@ pub struct Reads {
     pub kind: Kind,
     /// The operations on it.
     pub operations: &'static [Operation],
+    /// Whether its sub-resource `scale` is written, instead of the object. Whoever
+    /// asks makes of it the update of the object that it stands for.
+    pub scale: bool,
 }
 
 impl Reads {
     /// Every write of that kind.
     const fn writes(kind: Kind) -> Self {
-        Self { kind, operations: &[Operation::Create, Operation::Update] }
+        Self { kind, operations: &[Operation::Create, Operation::Update], scale: false }
+    }
+
+    /// Writes to the sub-resource `scale` of that kind of workload.
+    const fn scale(kind: WorkloadKind) -> Self {
+        Self { kind: Kind::Workload(kind), operations: &[Operation::Update], scale: true }
+    }
+
+    /// Everything that is done to that kind.
+    const fn all(kind: Kind) -> Self {
+        let operations = &[Operation::Create, Operation::Update, Operation::Delete];
+        Self { kind, operations, scale: false }
     }
 
     /// Every write of that kind of workload.
@@ -93,7 +107,7 @@ impl Reads {
 
     /// The creation of that kind of workload.
     const fn new_workload(kind: WorkloadKind) -> Self {
-        Self { kind: Kind::Workload(kind), operations: &[Operation::Create] }
+        Self { kind: Kind::Workload(kind), operations: &[Operation::Create], scale: false }
     }
 }
 

@@ -9,8 +9,8 @@ use table::{Index, ObjectKey, Table};
 use crate::{
     cluster::{Cluster, Lookup, NotSynced},
     facts::{
-        Claim, ClaimRef, CsiDriver, Kind, Namespace, Object, PersistentVolume, PodVolumeSource,
-        StorageClass, Workload, WorkloadKind,
+        Claim, ClaimRef, CsiDriver, Exemption, Kind, Namespace, Object, PersistentVolume,
+        PodVolumeSource, StorageClass, Workload, WorkloadKind,
     },
     text::Text,
 };
@@ -29,6 +29,7 @@ pub struct Snapshot {
     unclaimed_volumes: Index<PersistentVolume<'static>>,
     classes: Table<StorageClass<'static>>,
     csi_drivers: Table<CsiDriver<'static>>,
+    exemptions: Table<Exemption<'static>>,
     /// By kind, in the order of [`WorkloadKind::ALL`].
     workloads: [Workloads; WorkloadKind::ALL.len()],
 }
@@ -52,6 +53,7 @@ impl Snapshot {
             Kind::Claim => self.claims = Table::synced(),
             Kind::Class => self.classes = Table::synced(),
             Kind::CsiDriver => self.csi_drivers = Table::synced(),
+            Kind::Exemption => self.exemptions = Table::synced(),
             Kind::Volume => {
                 self.volumes = Table::synced();
                 self.volumes_by_claim = Index::default();
@@ -76,6 +78,7 @@ impl Snapshot {
             Object::Claim(object) => self.claims.insert(&key, Arc::new(object)),
             Object::Class(object) => self.classes.insert(&key, Arc::new(object)),
             Object::CsiDriver(object) => self.csi_drivers.insert(&key, Arc::new(object)),
+            Object::Exemption(object) => self.exemptions.insert(&key, Arc::new(object)),
             Object::Volume(volume) => {
                 let volume = Arc::new(volume);
                 match &volume.spec.claim_ref {
@@ -105,6 +108,7 @@ impl Snapshot {
             Object::Claim(_) => drop(self.claims.remove(&key)),
             Object::Class(_) => drop(self.classes.remove(&key)),
             Object::CsiDriver(_) => drop(self.csi_drivers.remove(&key)),
+            Object::Exemption(_) => drop(self.exemptions.remove(&key)),
             Object::Volume(_) => {
                 if let Some(volume) = self.volumes.remove(&key) {
                     match &volume.spec.claim_ref {
@@ -135,6 +139,7 @@ impl Snapshot {
             Kind::Volume => self.volumes.is_synced(),
             Kind::Class => self.classes.is_synced(),
             Kind::CsiDriver => self.csi_drivers.is_synced(),
+            Kind::Exemption => self.exemptions.is_synced(),
             Kind::Workload(kind) => self.workloads_of(kind).objects.is_synced(),
         }
     }
@@ -148,6 +153,7 @@ impl Snapshot {
             Kind::Volume => self.volumes.len(),
             Kind::Class => self.classes.len(),
             Kind::CsiDriver => self.csi_drivers.len(),
+            Kind::Exemption => self.exemptions.len(),
             Kind::Workload(kind) => self.workloads_of(kind).objects.len(),
         }
     }
@@ -248,8 +254,12 @@ impl Cluster for Snapshot {
         self.volumes.enumerated(|| self.unclaimed_volumes.get("", class))
     }
 
-    fn workloads(&self, namespace: &str) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
-        self.every_kind(|workloads| workloads.objects.all(namespace))
+    fn claims(&self, namespace: Option<&str>) -> Result<Vec<Arc<Claim<'static>>>, NotSynced> {
+        self.claims.enumerated(|| self.claims.all_of(namespace))
+    }
+
+    fn workloads(&self, namespace: Option<&str>) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
+        self.every_kind(|workloads| workloads.objects.all_of(namespace))
     }
 
     fn consumers(
@@ -258,6 +268,10 @@ impl Cluster for Snapshot {
         claim: &str,
     ) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
         self.every_kind(|workloads| workloads.by_claim.get(namespace, claim))
+    }
+
+    fn exemptions(&self, namespace: &str) -> Result<Vec<Arc<Exemption<'static>>>, NotSynced> {
+        self.exemptions.enumerated(|| self.exemptions.all(namespace))
     }
 }
 
@@ -333,7 +347,7 @@ mod tests {
         let consumers = snapshot.consumers("vault", "shared").unwrap();
         assert_eq!(consumers[0].metadata.name, *"vault");
         assert!(matches!(snapshot.consumers("web", "shared"), Ok(found) if found.is_empty()));
-        assert!(matches!(snapshot.workloads("vault"), Ok(found) if found.len() == 1));
+        assert!(matches!(snapshot.workloads(Some("vault")), Ok(found) if found.len() == 1));
         assert!(matches!(
             snapshot.workload(WorkloadKind::StatefulSet, "vault", "vault"),
             Lookup::Found(_)

@@ -19,11 +19,14 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The object as it will be.
+    /// The object as it will be, or as it was before it goes.
     #[must_use]
     pub fn object(&self) -> &Object<'a> {
         match &self.change {
-            Change::Create(object) | Change::Update { new: object, .. } => object,
+            Change::Create(object)
+            | Change::Update { new: object, .. }
+            | Change::Delete(object)
+            | Change::Standing(object) => object,
         }
     }
 
@@ -76,15 +79,21 @@ pub enum Change<'a> {
         /// Both, as they came.
         texts: Texts<'a>,
     },
+    /// An object that goes.
+    Delete(Object<'a>),
+    /// None: an object of a cluster as it stands, which nobody writes.
+    Standing(Object<'a>),
 }
 
 impl Change<'_> {
-    /// The operation it comes from.
+    /// The operation it comes from. What stands is asked about as if it were to be
+    /// created.
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
-            Self::Create(_) => Operation::Create,
+            Self::Create(_) | Self::Standing(_) => Operation::Create,
             Self::Update { .. } => Operation::Update,
+            Self::Delete(_) => Operation::Delete,
         }
     }
 
@@ -102,6 +111,8 @@ pub enum Operation {
     Create,
     /// Another state of an object.
     Update,
+    /// An object that goes.
+    Delete,
 }
 
 impl Operation {
@@ -111,6 +122,7 @@ impl Operation {
         match self {
             Self::Create => "CREATE",
             Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Findings as JSON: the same form in `check`, in the audit log and wherever
 //! else a machine reads them.
 
-use nfs_guard_policies::{Finding, Verdict, Wrong, backing};
+use nfs_guard_policies::{Finding, Leniency, Verdict, Wrong, backing};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ impl FindingReport {
             backing: volume.map(|(_, resolved)| resolved.backing.kind()),
             chain: volume.map(|(_, resolved)| resolved.chain().collect()).unwrap_or_default(),
             critical: verdict.critical.as_ref().map(ToString::to_string),
-            exemption: None,
+            exemption: finding.leniency.as_ref().and_then(Leniency::exemption).map(Into::into),
             field: finding.field.clone(),
             message: finding.message(),
             why,

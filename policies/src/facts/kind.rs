@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A kind of object the engine understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -15,10 +17,24 @@ pub enum Kind {
     CsiDriver,
     /// `v1 Namespace`.
     Namespace,
+    /// `nfs-guard.io/v1alpha1 StorageExemption`.
+    Exemption,
 }
 
 /// The kinds that run pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 pub enum WorkloadKind {
     /// `apps/v1 StatefulSet`.
     StatefulSet,
@@ -49,7 +65,7 @@ pub enum Scope {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Workload(WorkloadKind::StatefulSet),
         Self::Workload(WorkloadKind::Deployment),
         Self::Workload(WorkloadKind::DaemonSet),
@@ -63,6 +79,7 @@ impl Kind {
         Self::Class,
         Self::CsiDriver,
         Self::Namespace,
+        Self::Exemption,
     ];
 
     /// The kind of that API group and name, if the engine understands it.
@@ -85,6 +102,7 @@ impl Kind {
             Self::Workload(kind) => kind.group(),
             Self::Class | Self::CsiDriver => "storage.k8s.io",
             Self::Claim | Self::Volume | Self::Namespace => "",
+            Self::Exemption => "nfs-guard.io",
         }
     }
 
@@ -98,6 +116,7 @@ impl Kind {
             Self::Class => "StorageClass",
             Self::CsiDriver => "CSIDriver",
             Self::Namespace => "Namespace",
+            Self::Exemption => "StorageExemption",
         }
     }
 
@@ -111,6 +130,7 @@ impl Kind {
             Self::Class => "storageclasses",
             Self::CsiDriver => "csidrivers",
             Self::Namespace => "namespaces",
+            Self::Exemption => "storageexemptions",
         }
     }
 
@@ -118,7 +138,7 @@ impl Kind {
     #[must_use]
     pub fn scope(self) -> Scope {
         match self {
-            Self::Workload(_) | Self::Claim => Scope::Namespaced,
+            Self::Workload(_) | Self::Claim | Self::Exemption => Scope::Namespaced,
             Self::Volume | Self::Class | Self::CsiDriver | Self::Namespace => Scope::Cluster,
         }
     }

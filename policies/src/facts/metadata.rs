@@ -68,7 +68,9 @@ impl Metadata<'_> {
 /// Reads a time, or `None` where it is none. The apiserver sets those of an
 /// object itself; those of a template anybody may write, and of the last hours of
 /// the year 9999, which Go can tell, there is no [`Timestamp`].
-fn if_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+pub(super) fn if_in_range<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
     let text: Option<Text<'de>> = Option::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Deserializer};
 
-use super::{Claim, CsiDriver, Kind, Metadata, PersistentVolume, StorageClass, Workload, nullable};
+use super::{
+    Claim, CsiDriver, Exemption, Kind, Metadata, PersistentVolume, StorageClass, Workload, nullable,
+};
 use crate::text::{Reduce, Strings};
 
 /// One Kubernetes object, reduced to facts.
@@ -19,6 +21,8 @@ pub enum Object<'a> {
     CsiDriver(CsiDriver<'a>),
     /// A `Namespace`.
     Namespace(Namespace<'a>),
+    /// A `StorageExemption`.
+    Exemption(Exemption<'a>),
 }
 
 impl<'a> Object<'a> {
@@ -37,6 +41,7 @@ impl<'a> Object<'a> {
             Kind::Class => Self::Class(StorageClass::deserialize(deserializer)?),
             Kind::CsiDriver => Self::CsiDriver(CsiDriver::deserialize(deserializer)?),
             Kind::Namespace => Self::Namespace(Namespace::deserialize(deserializer)?),
+            Kind::Exemption => Self::Exemption(Exemption::deserialize(deserializer)?),
         })
     }
 
@@ -50,6 +55,7 @@ impl<'a> Object<'a> {
             Self::Class(_) => Kind::Class,
             Self::CsiDriver(_) => Kind::CsiDriver,
             Self::Namespace(_) => Kind::Namespace,
+            Self::Exemption(_) => Kind::Exemption,
         }
     }
 
@@ -62,7 +68,8 @@ impl<'a> Object<'a> {
             | Self::Volume(PersistentVolume { metadata, .. })
             | Self::Class(StorageClass { metadata, .. })
             | Self::CsiDriver(CsiDriver { metadata, .. })
-            | Self::Namespace(Namespace { metadata }) => metadata,
+            | Self::Namespace(Namespace { metadata })
+            | Self::Exemption(Exemption { metadata, .. }) => metadata,
         }
     }
 
@@ -75,7 +82,8 @@ impl<'a> Object<'a> {
             | Self::Volume(PersistentVolume { metadata, .. })
             | Self::Class(StorageClass { metadata, .. })
             | Self::CsiDriver(CsiDriver { metadata, .. })
-            | Self::Namespace(Namespace { metadata }) => metadata,
+            | Self::Namespace(Namespace { metadata })
+            | Self::Exemption(Exemption { metadata, .. }) => metadata,
         }
     }
 }
@@ -91,6 +99,7 @@ impl Reduce for Object<'_> {
             Self::Class(class) => Object::Class(class.into_stored(strings)),
             Self::CsiDriver(driver) => Object::CsiDriver(driver.into_stored(strings)),
             Self::Namespace(namespace) => Object::Namespace(namespace.into_stored(strings)),
+            Self::Exemption(exemption) => Object::Exemption(exemption.into_stored(strings)),
         }
     }
 }

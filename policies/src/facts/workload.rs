@@ -19,6 +19,8 @@ pub struct Workload<'a> {
     pub job_metadata: Option<Metadata<'a>>,
     /// The claims it makes for each pod (`volumeClaimTemplates`).
     pub claim_templates: Vec<Claim<'a>>,
+    /// How many pods it is to run at once; absent where no field says so.
+    pub replicas: Option<u64>,
     /// The numbers its pods are named by; empty where they have none.
     pub ordinals: Range<u64>,
 }
@@ -42,6 +44,23 @@ impl<'a> Workload<'a> {
         Ok(workload)
     }
 
+    /// The same with that many replicas, as its sub-resource `scale` sets them.
+    #[must_use]
+    pub fn scaled(self, replicas: u64) -> Self {
+        let start = self.ordinals.start;
+        let ordinals = match self.kind {
+            WorkloadKind::StatefulSet => start..start.saturating_add(replicas),
+            WorkloadKind::Deployment
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::ReplicationController
+            | WorkloadKind::Job
+            | WorkloadKind::CronJob
+            | WorkloadKind::Pod => self.ordinals,
+        };
+        Self { replicas: Some(replicas), ordinals, ..self }
+    }
+
     fn of(kind: WorkloadKind, metadata: Metadata<'a>, template: PodTemplate<'a>) -> Self {
         Self {
             kind,
@@ -49,6 +68,7 @@ impl<'a> Workload<'a> {
             template,
             job_metadata: None,
             claim_templates: Vec::new(),
+            replicas: None,
             ordinals: 0..0,
         }
     }
@@ -58,13 +78,15 @@ impl Reduce for Workload<'_> {
     type Stored = Workload<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> Workload<'static> {
-        let Self { kind, metadata, template, job_metadata, claim_templates, ordinals } = self;
+        let Self { kind, metadata, template, job_metadata, claim_templates, replicas, ordinals } =
+            self;
         Workload {
             kind,
             metadata: metadata.into_stored(strings),
             template: template.into_stored(strings),
             job_metadata: job_metadata.into_stored(strings),
             claim_templates: claim_templates.into_stored(strings),
+            replicas,
             ordinals,
         }
     }
@@ -103,11 +125,23 @@ struct Templated<'a> {
 struct TemplatedSpec<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     template: PodTemplate<'a>,
+    replicas: Option<i32>,
 }
 
 impl<'a> Templated<'a> {
     fn into_workload(self, kind: WorkloadKind) -> Workload<'a> {
-        Workload::of(kind, self.metadata, self.spec.template)
+        let TemplatedSpec { template, replicas } = self.spec;
+        let replicas = match kind {
+            WorkloadKind::Deployment
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::ReplicationController => Some(count(replicas, ONE_REPLICA)),
+            WorkloadKind::StatefulSet
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::Job
+            | WorkloadKind::CronJob
+            | WorkloadKind::Pod => None,
+        };
+        Workload { replicas, ..Workload::of(kind, self.metadata, template) }
     }
 }
 
@@ -140,15 +174,21 @@ struct Ordinals {
 impl<'a> From<StatefulSet<'a>> for Workload<'a> {
     fn from(StatefulSet { metadata, spec }: StatefulSet<'a>) -> Self {
         let StatefulSetSpec { template, volume_claim_templates, replicas, ordinals } = spec;
-        // One replica is what the apiserver makes of none named.
-        let count = |n: Option<i32>, absent| n.map_or(absent, |n| u64::try_from(n).unwrap_or(0));
-        let start = count(ordinals.start, 0);
+        let (start, replicas) = (count(ordinals.start, 0), count(replicas, ONE_REPLICA));
         Self {
             claim_templates: volume_claim_templates,
-            ordinals: start..start + count(replicas, 1),
+            replicas: Some(replicas),
+            ordinals: start..start + replicas,
             ..Self::of(WorkloadKind::StatefulSet, metadata, template)
         }
     }
+}
+
+/// What the apiserver makes of none named.
+const ONE_REPLICA: u64 = 1;
+
+fn count(n: Option<i32>, absent: u64) -> u64 {
+    n.map_or(absent, |n| u64::try_from(n).unwrap_or(0))
 }
 
 #[derive(Default, Deserialize)]

@@ -53,7 +53,14 @@ impl Rule for CriticalOnNfs {
             Reads::workload(WorkloadKind::Job),
             Reads::workload(WorkloadKind::CronJob),
             Reads::workload(WorkloadKind::Pod),
+            Reads::scale(WorkloadKind::StatefulSet),
+            Reads::scale(WorkloadKind::Deployment),
+            Reads::scale(WorkloadKind::ReplicaSet),
+            Reads::scale(WorkloadKind::ReplicationController),
             Reads::writes(facts::Kind::Claim),
+            Reads::writes(facts::Kind::Volume),
+            Reads::writes(facts::Kind::Namespace),
+            Reads::all(facts::Kind::Class),
         ];
         match gate {
             Gate::Mutating => &[],
@@ -62,7 +69,8 @@ impl Rule for CriticalOnNfs {
     }
 
     fn setting(&self, settings: &config::Rules) -> Setting {
-        let config::CriticalOnNfs { mode, on_unknown, forbid: _ } = settings.critical_on_nfs;
+        let config::CriticalOnNfs { mode, on_unknown, reverse: _, forbid: _ } =
+            settings.critical_on_nfs;
         Setting { mode, on_unknown }
     }
 
@@ -85,7 +93,7 @@ impl Rule for CriticalOnNfs {
             let field = volume.place.to_string();
             let resolved = volume.resolved;
             let wrong = Wrong::Storage { volume: volume_name, resolved, passing_classes };
-            Found { field, wrong, leniency }
+            Found { field, wrong, leniency: leniency.clone() }
         });
         found.collect()
     }
@@ -100,7 +108,7 @@ fn leniency(case: &Case<'_>) -> Option<Leniency> {
     if is_binding(case) {
         Some(Leniency::Binding)
     } else if is_made_by_controller(case) {
-        Some(Leniency::MadeByController)
+        Some(Leniency::OwnersSpec)
     } else {
         None
     }

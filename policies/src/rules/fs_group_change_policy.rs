@@ -114,7 +114,7 @@ fn is_ours_to_change(case: &Case<'_>, workload: &Workload<'_>) -> bool {
 /// was there.
 fn changes_template(change: &Change<'_>, workload: &Workload<'_>) -> bool {
     match change {
-        Change::Create(_) => true,
+        Change::Create(_) | Change::Standing(_) => true,
         // Of a job's template only where its pods are scheduled may change, and
         // only until it starts (`validatePodTemplateUpdate` in
         // `pkg/apis/batch/validation/validation.go`). With the policy added, the
@@ -127,7 +127,7 @@ fn changes_template(change: &Change<'_>, workload: &Workload<'_>) -> bool {
         Change::Update { old: Object::Workload(old), texts, .. } => {
             workload.template != old.template || texts.differ_at(workload.kind.template_path())
         }
-        Change::Update { .. } => false,
+        Change::Update { .. } | Change::Delete(_) => false,
     }
 }
 

@@ -40,6 +40,17 @@ impl<T> Table<T> {
         self.objects.get(namespace).map(by_name).unwrap_or_default()
     }
 
+    /// All objects of that namespace, or of all namespaces, in the order of their
+    /// names.
+    pub(super) fn all_of(&self, namespace: Option<&str>) -> Vec<Arc<T>> {
+        if let Some(namespace) = namespace {
+            return self.all(namespace);
+        }
+        let mut namespaces: Vec<_> = self.objects.iter().collect();
+        namespaces.sort_by_key(|(name, _)| name.as_str());
+        namespaces.into_iter().flat_map(|(_, objects)| by_name(objects)).collect()
+    }
+
     /// The objects of a namespace called `prefix` and one of those numbers, in
     /// that order.
     pub(super) fn numbered(

@@ -71,6 +71,8 @@ impl LookUp {
             Kind::Class => get::<StorageClass>(Api::all(client), name).await,
             Kind::CsiDriver => get::<CSIDriver>(Api::all(client), name).await,
             Kind::Claim => named::<PersistentVolumeClaim>(client, namespace, name).await,
+            // Asked for by namespace, never by name.
+            Kind::Exemption => Ok(None),
             Kind::Workload(kind) => match kind {
                 WorkloadKind::StatefulSet => named::<StatefulSet>(client, namespace, name).await,
                 WorkloadKind::Deployment => named::<Deployment>(client, namespace, name).await,
