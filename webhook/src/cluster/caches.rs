@@ -7,7 +7,9 @@ use futures::{
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::{
-    core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim},
+    apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController},
     storage::v1::{CSIDriver, StorageClass},
 };
 use kube::{
@@ -19,7 +21,7 @@ use kube::{
 };
 use nfs_guard_policies::{
     Snapshot,
-    facts::{Kind, Object},
+    facts::{Kind, Object, WorkloadKind},
     text::{Reduce, Strings},
 };
 use tokio::sync::Notify;
@@ -64,13 +66,7 @@ impl Caches {
     /// Keeps the caches, for as long as it is polled.
     pub async fn run(self) {
         let Self { published, synced, client, metrics } = self;
-        let events = stream::select_all([
-            events::<Namespace, _>(&client, &metrics, Kind::Namespace),
-            events::<PersistentVolumeClaim, _>(&client, &metrics, Kind::Claim),
-            events::<PersistentVolume, _>(&client, &metrics, Kind::Volume),
-            events::<StorageClass, _>(&client, &metrics, Kind::Class),
-            events::<CSIDriver, _>(&client, &metrics, Kind::CsiDriver),
-        ]);
+        let events = stream::select_all(CACHED.map(|kind| watch(kind, &client, &metrics)));
         let mut batches = events.ready_chunks(BATCH);
         let mut writer = Writer::default();
         let mut all_synced = false;
@@ -117,6 +113,28 @@ impl Writer {
 }
 
 type Events = BoxStream<'static, (Kind, Event<Object<'static>>)>;
+
+fn watch(kind: Kind, client: &Client, metrics: &Arc<Metrics>) -> Events {
+    let watch = match kind {
+        Kind::Namespace => events::<Namespace, _>,
+        Kind::Claim => events::<PersistentVolumeClaim, _>,
+        Kind::Volume => events::<PersistentVolume, _>,
+        Kind::Class => events::<StorageClass, _>,
+        Kind::CsiDriver => events::<CSIDriver, _>,
+        Kind::Exemption => |_: &_, _: &_, _| stream::empty().boxed(),
+        Kind::Workload(kind) => match kind {
+            WorkloadKind::StatefulSet => events::<StatefulSet, _>,
+            WorkloadKind::Deployment => events::<Deployment, _>,
+            WorkloadKind::DaemonSet => events::<DaemonSet, _>,
+            WorkloadKind::ReplicaSet => events::<ReplicaSet, _>,
+            WorkloadKind::ReplicationController => events::<ReplicationController, _>,
+            WorkloadKind::Job => events::<Job, _>,
+            WorkloadKind::CronJob => events::<CronJob, _>,
+            WorkloadKind::Pod => events::<Pod, _>,
+        },
+    };
+    watch(client, metrics, kind)
+}
 
 fn events<K, S>(client: &Client, metrics: &Arc<Metrics>, kind: Kind) -> Events
 where
