@@ -44,6 +44,7 @@ pub mod relay;
 pub mod scratch;
 pub mod shell;
 pub mod wait;
+mod worker;
 
 pub use control_plane::ControlPlane;
 pub use credentials::User;
