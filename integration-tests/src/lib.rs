@@ -25,6 +25,7 @@
 )]
 
 pub mod binaries;
+mod canary;
 pub mod chart;
 pub mod control_plane;
 pub mod credentials;
