@@ -85,4 +85,16 @@ impl View {
             None => Ok(Vec::new()),
         }
     }
+
+    /// That object, if it exists after all. The apiserver is asked even if it said a
+    /// moment ago that there is none.
+    ///
+    /// # Errors
+    /// [`Fault::LookUp`] when the apiserver could not say.
+    pub async fn look_up_afresh(&self, key: &Key) -> Result<Option<Object<'static>>, Fault> {
+        match &self.look_up {
+            Some(look_up) => look_up.one(key).await,
+            None => Ok(None),
+        }
+    }
 }
