@@ -167,6 +167,13 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
         ),
         ("taken back", vec![], &promised("vault", "data", None), free.clone(), Effect::Allow),
         (
+            "its uid taken back",
+            vec![],
+            &promised("vault", "data", Some("1")),
+            promised("vault", "data", None),
+            Effect::Allow,
+        ),
+        (
             "as it was",
             vec![],
             &promised("vault", "data", Some("1")),
