@@ -218,3 +218,6 @@ fn by_namespace_labels(policy: &Policy, namespace: &Namespace<'_>) -> Option<Cri
 fn inherited(relation: Relation, kind: Kind, name: &str, why: Criticality) -> Criticality {
     Criticality::Inherited { relation, kind, name: name.into(), why: Box::new(why) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     config::{Mode, OnUnknown, Reverse},
     critical::{self, Criticality},
     excuse::{self, Used},
-    facts::{Object, WorkloadKind},
+    facts::{Kind, Object, WorkloadKind},
     finding::{Effect, Finding, Leniency, Wrong},
     mode,
     policy::Policy,
@@ -89,13 +89,21 @@ pub fn decide(
     // know is told, and nothing is waited for. What is to be mended may lie in
     // parts that facts leave out.
     let unread = subject.gate != Gate::Mutating && subject.change.is_unread();
+    let missed = if unread { Missed::default() } else { resolver.into_missed() };
     let settled = unread
         || matches!(subject.change, Change::Create(_))
-            && findings.iter().any(|finding| is_denied(finding) && !finding.wrong.is_unknown());
-    let missed = if unread { Missed::default() } else { resolver.into_missed() };
+            && findings.iter().any(|finding| is_denied(finding) && !finding.wrong.is_unknown())
+            && !could_excuse(&missed);
     let verdict =
         Verdict { subject: subject.name(), unjudged: None, critical, sheds_criticality, findings };
     Outcome { verdict, missed, settled }
+}
+
+/// Whether some of what was missed may tell why a denial is not due: who made the
+/// object, and what that is allowed.
+fn could_excuse(Missed { keys, not_synced }: &Missed) -> bool {
+    let kinds = keys.iter().map(|key| key.kind).chain(not_synced.iter().copied());
+    kinds.into_iter().any(|kind| matches!(kind, Kind::Workload(_) | Kind::Exemption))
 }
 
 /// What is allowed whatever it holds, before anything is looked up.

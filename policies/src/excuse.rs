@@ -155,3 +155,6 @@ fn end(exemption: &Exemption<'_>, policy: &Policy) -> Option<Timestamp> {
 fn any(globs: &[Glob], name: &str) -> bool {
     globs.iter().any(|glob| glob.matches(name))
 }
+
+#[cfg(test)]
+mod tests;

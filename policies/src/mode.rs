@@ -69,3 +69,6 @@ fn read(label: &str) -> Option<Mode> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

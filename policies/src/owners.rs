@@ -140,20 +140,17 @@ impl Resolver<'_> {
 
 /// What a workload calls the volume that a claim of that name is made for.
 pub(crate) fn volume_of_claim<'w>(owner: &'w Workload<'_>, claim: &str) -> Option<&'w str> {
-    match owner.kind {
-        WorkloadKind::StatefulSet => {
-            let (rest, _) = claim.rsplit_once('-')?;
-            let template = rest.strip_suffix(&*owner.metadata.name)?.strip_suffix('-')?;
-            let mut templates = owner.claim_templates.iter();
-            let found = templates.find(|claim| claim.metadata.name == *template)?;
-            Some(&found.metadata.name)
-        }
-        _ => {
-            let volume = claim.strip_prefix(&*owner.metadata.name)?.strip_prefix('-')?;
-            let mut volumes = owner.template.spec.volumes.iter();
-            volumes.find(|found| found.name == *volume).map(|found| &*found.name)
-        }
+    if owner.kind == WorkloadKind::StatefulSet {
+        let (rest, _) = claim.rsplit_once('-')?;
+        let template = rest.strip_suffix(&*owner.metadata.name)?.strip_suffix('-')?;
+        let mut templates = owner.claim_templates.iter();
+        return templates
+            .find(|claim| claim.metadata.name == *template)
+            .map(|found| &*found.metadata.name);
     }
+    let volume = claim.strip_prefix(&*owner.metadata.name)?.strip_prefix('-')?;
+    let mut volumes = owner.template.spec.volumes.iter();
+    volumes.find(|found| found.name == *volume).map(|found| &*found.name)
 }
 
 /// The first way to split a name at a dash that something is found by.

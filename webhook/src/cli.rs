@@ -10,6 +10,7 @@ mod explain_driver;
 mod installation;
 mod kubernetes;
 mod log;
+mod output;
 mod policy;
 mod running;
 mod schema;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use nfs_guard_policies::{
     Key, Snapshot,
-    facts::{Kind, Object},
+    facts::{Kind, Object, WorkloadKind},
 };
 
 pub use caches::Caches;
@@ -18,9 +18,22 @@ pub use look_up::LookUp;
 
 use crate::fault::Fault;
 
-/// The kinds the caches hold.
-pub const CACHED: [Kind; 5] =
-    [Kind::Namespace, Kind::Claim, Kind::Volume, Kind::Class, Kind::CsiDriver];
+/// The kinds the caches hold; each is watched.
+pub const CACHED: [Kind; 13] = [
+    Kind::Namespace,
+    Kind::Claim,
+    Kind::Volume,
+    Kind::Class,
+    Kind::CsiDriver,
+    Kind::Workload(WorkloadKind::StatefulSet),
+    Kind::Workload(WorkloadKind::Deployment),
+    Kind::Workload(WorkloadKind::DaemonSet),
+    Kind::Workload(WorkloadKind::ReplicaSet),
+    Kind::Workload(WorkloadKind::ReplicationController),
+    Kind::Workload(WorkloadKind::Job),
+    Kind::Workload(WorkloadKind::CronJob),
+    Kind::Workload(WorkloadKind::Pod),
+];
 
 /// A cluster to judge in.
 #[derive(Clone, Debug)]

@@ -27,6 +27,8 @@ impl Rule for CriticalOnNfs {
     }
 
     fn reads(&self, gate: Gate) -> &'static [Reads] {
+        /// How many of them are judged by volumes of their own.
+        const OWN: usize = 9;
         const ALL: &[Reads] = &[
             Reads::workload(WorkloadKind::StatefulSet),
             Reads::workload(WorkloadKind::Deployment),
@@ -36,18 +38,20 @@ impl Rule for CriticalOnNfs {
             Reads::workload(WorkloadKind::Job),
             Reads::workload(WorkloadKind::CronJob),
             Reads::workload(WorkloadKind::Pod),
+            Reads::writes(facts::Kind::Claim),
             Reads::scale(WorkloadKind::StatefulSet),
             Reads::scale(WorkloadKind::Deployment),
             Reads::scale(WorkloadKind::ReplicaSet),
             Reads::scale(WorkloadKind::ReplicationController),
-            Reads::writes(facts::Kind::Claim),
             Reads::writes(facts::Kind::Volume),
             Reads::writes(facts::Kind::Namespace),
             Reads::all(facts::Kind::Class),
         ];
         match gate {
             Gate::Mutating => &[],
-            Gate::Validating | Gate::Inspection => ALL,
+            Gate::Validating => ALL,
+            // Whoever else is turned by an object is inspected as well.
+            Gate::Inspection => &ALL[..OWN],
         }
     }
 

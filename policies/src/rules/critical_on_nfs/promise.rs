@@ -4,7 +4,7 @@
 use super::{Case, Found};
 use crate::{
     backing,
-    facts::{Claim, Object, PersistentVolume},
+    facts::{Claim, ClaimRef, Object, PersistentVolume},
     finding::{Leniency, Wrong},
     subject::Change,
 };
@@ -13,15 +13,21 @@ use crate::{
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
 /// Whether a volume is promised by that write: to a claim it was not promised to
-/// before, or by the claim's uid for the first time.
+/// before, or by the claim's uid for the first time. To take back either is none.
 pub(super) fn is_new(change: &Change<'_>) -> bool {
-    match change {
-        Change::Create(Object::Volume(volume)) => volume.spec.claim_ref.is_some(),
+    let (new, old) = match change {
+        Change::Create(Object::Volume(new)) => (new, None),
         Change::Update { new: Object::Volume(new), old: Object::Volume(old), .. } => {
-            new.spec.claim_ref.is_some() && new.spec.claim_ref != old.spec.claim_ref
+            (new, old.spec.claim_ref.as_ref())
         }
-        _ => false,
-    }
+        _ => return false,
+    };
+    new.spec.claim_ref.as_ref().is_some_and(|to| {
+        let same_name = |old: &ClaimRef<'_>| old.namespace == to.namespace && old.name == to.name;
+        let uid = to.uid.as_deref().unwrap_or_default();
+        let uid_was = |old: &ClaimRef<'_>| old.uid.as_deref().unwrap_or_default() == uid;
+        !old.is_some_and(|old| same_name(old) && (uid.is_empty() || uid_was(old)))
+    })
 }
 
 pub(super) fn judge(

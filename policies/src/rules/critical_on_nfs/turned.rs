@@ -128,3 +128,124 @@ fn field(object: &Object<'_>) -> &'static str {
         _ => "spec",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        Effect,
+        testing::{Judge, claim, class, owned, pod, set, stored},
+    };
+
+    const BLOCK: &str = "csi.proxmox.sinextra.dev";
+    const NFS: &str = "nfs.csi.k8s.io";
+
+    /// A critical set whose claims ask for that class, and a pod of its.
+    fn sets(class: Option<&str>) -> Vec<Value> {
+        let mut manifest = set(&[("data", "")], &json!([]));
+        manifest["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] = json!(class);
+        let set = stored(manifest, "vault", "2026-01-01T00:00:00Z");
+        let volumes =
+            json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data-vault-0"}}]);
+        let pod = stored(owned(pod(&volumes), &set), "vault", "2026-01-01T00:00:00Z");
+        vec![set, pod]
+    }
+
+    #[test]
+    fn a_class_turns_those_who_ask_for_it() {
+        let deny = json!({"rules": {"critical-on-nfs": {"reverse": "deny"}}});
+        let allow = json!({"rules": {"critical-on-nfs": {"reverse": "allow"}}});
+        let fast = |provisioner| class("fast", provisioner, false);
+        let fast_set = [sets(Some("fast")), vec![fast(BLOCK)]].concat();
+        for (name, config, objects, new, expected) in [
+            ("made anew on NFS", json!({}), sets(Some("fast")), fast(NFS), Effect::Warn),
+            ("denied if configured", deny.clone(), sets(Some("fast")), fast(NFS), Effect::Deny),
+            ("nobody looks", allow, sets(Some("fast")), fast(NFS), Effect::Allow),
+            ("made anew on block", deny.clone(), sets(Some("fast")), fast(BLOCK), Effect::Allow),
+            ("nobody asks for it", deny.clone(), sets(Some("other")), fast(NFS), Effect::Allow),
+        ] {
+            let outcome = Judge::incident().configured(config).with(&objects).create("", &new);
+            assert_eq!(outcome.told().0, expected, "{name}: {outcome:?}");
+        }
+        // The default moves.
+        let block = |default| class("block", BLOCK, default);
+        let nfs = |default| class("nfs-proxmox", NFS, default);
+        let objects = [sets(None), vec![nfs(false), block(true)]].concat();
+        let judge = Judge::incident().configured(deny).with(&objects);
+        let mut newest = nfs(true);
+        newest["metadata"]["creationTimestamp"] = json!("2026-02-01T00:00:00Z");
+        let told = judge.update("", &nfs(false), &newest).told();
+        assert_eq!(told.0, Effect::Deny, "the default is annotated");
+        let judge = judge.with(&[newest]);
+        assert_eq!(judge.delete(&block(true)).told().0, Effect::Allow, "it was not the default");
+        let older = nfs(true);
+        let mut newest = block(true);
+        newest["metadata"]["creationTimestamp"] = json!("2026-02-01T00:00:00Z");
+        let judge = judge.with(&[older, newest.clone()]);
+        let denied = judge.delete(&newest);
+        assert_eq!(denied.told().0, Effect::Deny, "the next default is on NFS");
+        let message = denied.verdict.denial().unwrap().message;
+        for part in [
+            "critical-on-nfs: StorageClass block would turn to NFS what is critical:",
+            "  StatefulSet vault/vault: volumeClaimTemplate data → StorageClass nfs-proxmox \
+             (cluster default) → provisioner nfs.csi.k8s.io → NFS",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        let told = Judge::incident().with(&fast_set).update("", &fast(BLOCK), &fast(BLOCK));
+        assert_eq!(told.told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn a_volume_turns_the_claims_it_may_be_bound_to() {
+        let waiting =
+            stored(claim(&json!({"storageClassName": "manual"})), "vault", "2026-01-01T00:00:00Z");
+        let share = |class: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
+                "spec": {"storageClassName": class, "nfs": {"server": "nas", "path": "/x"}},
+                "status": {"phase": "Available"}})
+        };
+        let judge = Judge::incident().with(&[waiting]);
+        for (name, outcome, expected) in [
+            ("made to match", judge.create("", &share("manual")), Effect::Warn),
+            ("made for others", judge.create("", &share("other")), Effect::Allow),
+            ("changed to match", judge.update("", &share("other"), &share("manual")), Effect::Warn),
+            ("changed away", judge.update("", &share("manual"), &share("other")), Effect::Allow),
+        ] {
+            assert_eq!(outcome.told().0, expected, "{name}: {outcome:?}");
+        }
+        let warning = &judge.create("", &share("manual")).verdict.warnings()[0];
+        let expected = "critical-on-nfs: turns PersistentVolumeClaim vault/data: volume data ends \
+                        up on NFS nas:/x";
+        assert_eq!(warning, expected);
+    }
+
+    #[test]
+    fn a_namespace_that_becomes_critical_is_told_what_it_has_on_nfs() {
+        let namespace = |critical: bool| {
+            let labels =
+                if critical { json!({"nfs-guard.io/critical": "true"}) } else { json!({}) };
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "web", "labels": labels}})
+        };
+        let many: Vec<_> = (0..30)
+            .map(|n| {
+                let volumes = json!([{"name": "v", "nfs": {"server": "nas", "path": "/x"}}]);
+                let mut set = set(&[], &volumes);
+                set["metadata"]["name"] = json!(format!("set-{n:02}"));
+                stored(set, "web", "2026-01-01T00:00:00Z")
+            })
+            .collect();
+        let deny = json!({"rules": {"critical-on-nfs": {"reverse": "deny"}}});
+        let judge = Judge::incident().configured(deny).with(&many);
+        let outcome = judge.update("", &namespace(false), &namespace(true));
+        assert_eq!(outcome.told().0, Effect::Warn, "never a denial");
+        let warnings = outcome.verdict.warnings();
+        assert_eq!(warnings.len(), 21);
+        assert_eq!(warnings[20], "nfs-guard: and 10 more like these");
+        assert_eq!(judge.update("", &namespace(true), &namespace(true)).told().0, Effect::Allow);
+        let shed = judge.update("", &namespace(true), &namespace(false));
+        assert!(shed.verdict.sheds_criticality, "{shed:?}");
+    }
+}
