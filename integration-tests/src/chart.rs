@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use crate::{Ran, kubectl::isolate};
+use crate::{Kubectl, Ran, kubectl::isolate};
 
 /// Where the chart lies.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/nfs-guard");
@@ -37,4 +37,10 @@ impl Helm {
         let install = ["install", release, CHART, "--namespace", namespace, "--create-namespace"];
         self.run(&[&install, arguments].concat())
     }
+}
+
+/// The configuration file of a release, as kubectl prints it. The name of the release
+/// holds `nfs-guard`, so that the chart calls its objects by that name alone.
+pub(crate) fn configuration(kubectl: &Kubectl, release: &str) -> Ran {
+    kubectl.run(&["get", "configmap", release, "-o", r"jsonpath={.data.config\.yaml}"])
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    ControlPlane, Kubectl, Ran, User, binaries,
+    ControlPlane, Kubectl, Ran, User, binaries, canary, chart,
     wait::{Progress, wait_for},
 };
 use serving::{Options, Serving};
@@ -210,18 +210,10 @@ impl Guard {
     /// The guard's configuration and its right to call the API server, as a pod
     /// of the chart would find them.
     fn write_files(&self, admin: &Kubectl) -> Result<()> {
-        let name = |kind| -> Result<String> {
-            let selector = "app.kubernetes.io/instance=nfs-guard";
-            let path = "jsonpath={.items[0].metadata.name}";
-            Ok(succeeded(admin.run(&["get", kind, "-l", selector, "-o", path]))?.stdout)
-        };
-        let config_map = name("configmap")?;
-        let path = r"jsonpath={.data.config\.yaml}";
-        let config = succeeded(admin.run(&["get", "configmap", &config_map, "-o", path]))?.stdout;
+        let config = succeeded(chart::configuration(admin, Self::NAME))?.stdout;
         fs::write(&self.options.config, config).context("writing the guard's configuration")?;
 
-        let account = name("serviceaccount")?;
-        let token = admin.run(&["create", "token", &account, "--duration=24h"]);
+        let token = admin.run(&["create", "token", Self::NAME, "--duration=24h"]);
         let token = succeeded(token)?.stdout;
         let kubeconfig = &self.options.kubeconfig;
         self.control_plane.credentials().write_kubeconfig(kubeconfig, token.trim())
@@ -234,7 +226,7 @@ impl Guard {
             if let Some(serving) = self.serving().as_mut() {
                 serving.check_running()?;
             }
-            let ran = self.canary.feed(&["create", "--dry-run=server", "-f", "-"], CANARY_CLAIM);
+            let ran = canary::send(&self.canary, "proxmox-lvm-encrypted");
             Ok(if wanted(&ran) { Progress::Done(()) } else { Progress::NotYet(ran.to_string()) })
         })
         .map_err(|error| match self.serving().as_ref() {
@@ -262,18 +254,6 @@ const CANARY: &str = "nfs-guard-canary";
 const CANARY_DEADLINE: Duration = Duration::from_mins(1);
 // The volume controller looks at every claim each 15 s.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(30);
-
-const CANARY_CLAIM: &str = r#"
-{
-  "apiVersion": "v1",
-  "kind": "PersistentVolumeClaim",
-  "metadata": {"name": "canary"},
-  "spec": {
-    "accessModes": ["ReadWriteOnce"],
-    "resources": {"requests": {"storage": "1Gi"}},
-    "storageClassName": "proxmox-lvm-encrypted"
-  }
-}"#;
 
 fn canary_namespace() -> String {
     json!({

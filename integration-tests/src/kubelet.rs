@@ -17,27 +17,22 @@ use std::{
     collections::{HashMap, HashSet},
     pin::pin,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client,
+    Api,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
     },
 };
-use tokio::{
-    runtime,
-    sync::{oneshot, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
-use crate::{ControlPlane, User};
+use crate::{ControlPlane, User, worker::Worker};
 use host::Host;
 pub use node::HostNode;
 pub(crate) use probe::port;
@@ -75,50 +70,25 @@ pub(crate) use probe::port;
 /// its processes are killed, and the API server is told nothing.
 #[derive(Debug)]
 pub struct Kubelet {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Kubelet {
     /// Starts it on a thread of its own; what goes wrong it writes to
     /// `<folder of the control plane>/kubelet-<node>.log`.
     pub fn start(control_plane: &ControlPlane, node: HostNode) -> Result<Self> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("making a runtime for a kubelet")?;
-        let credentials = control_plane.credentials();
-        let config = runtime.block_on(credentials.client_config(User::Node(node)))?;
-        let client = {
-            let _runtime = runtime.enter();
-            Client::try_from(config).context("making a client for a kubelet")?
-        };
-        let host = Arc::new(Host::new(control_plane, node, client)?);
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name(node.name().into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = node::keep(&host) => {}
-                        () = logs::serve(&host) => {}
-                        () = run(&host) => {}
-                        _ = stopped => {}
-                    }
-                });
+        let work = |client| {
+            let host = Arc::new(Host::new(control_plane, node, client)?);
+            Ok(async move {
+                tokio::select! {
+                    () = node::keep(&host) => {}
+                    () = logs::serve(&host) => {}
+                    () = run(&host) => {}
+                }
             })
-            .context("starting a kubelet")?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Kubelet {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, its message has been printed.
-            let _ = thread.join();
-        }
+        };
+        let credentials = control_plane.credentials();
+        Ok(Self { _worker: Worker::start(node.name(), credentials, User::Node(node), work)? })
     }
 }
 

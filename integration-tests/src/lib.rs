@@ -25,6 +25,7 @@
 )]
 
 pub mod binaries;
+mod canary;
 pub mod chart;
 pub mod control_plane;
 pub mod credentials;
@@ -45,6 +46,7 @@ pub mod relay;
 pub mod scratch;
 pub mod shell;
 pub mod wait;
+mod worker;
 
 pub use control_plane::ControlPlane;
 pub use credentials::User;

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    ControlPlane, Kubectl, Kubelet, Ran, Relay, Shell, TestNamespace, User,
-    chart::CHART,
+    ControlPlane, Kubectl, Kubelet, Ran, Relay, Shell, TestNamespace, User, canary,
+    chart::{self, CHART},
     http,
     kubelet::HostNode,
     wait::{Progress, wait_for},
@@ -119,7 +119,7 @@ impl LiveCluster {
         let namespace = self.namespace("canary", &[("nfs-guard.io/critical", "true")]);
         let kubectl = namespace.kubectl();
         let reached = wait_for("the API server to reach the guard", DEADLINE, || {
-            let ran = kubectl.feed(&["create", "--dry-run=server", "-f", "-"], CANARY);
+            let ran = canary::send(&kubectl, "nfs-proxmox");
             Ok(if ran.stderr.contains("denied the request") {
                 Progress::Done(())
             } else {
@@ -135,8 +135,8 @@ impl LiveCluster {
     /// release has: it looks at its file every ten seconds.
     #[track_caller]
     pub fn wait_for_configuration(&self) {
-        let config = ["get", "configmap", Self::NAME, "-o", r"jsonpath={.data.config\.yaml}"];
-        let config = Fingerprint::of(&self.kubectl().run(&config).expect_success().stdout);
+        let config = chart::configuration(&self.kubectl(), Self::NAME).expect_success().stdout;
+        let config = Fingerprint::of(&config);
         let in_force = format!("nfs_guard_config_info{{fingerprint=\"{config}\"}} 1");
         let judges_by_it = |replica: &Value| {
             let address = replica["status"]["podIP"].as_str().unwrap_or_default();
@@ -204,15 +204,3 @@ impl LiveCluster {
 const SETTINGS: &str = "service.port=8443,nodeSelector.type=host,webhook.timeoutSeconds=10";
 const WEBHOOK: &str = "app.kubernetes.io/component=webhook";
 const DEADLINE: Duration = Duration::from_mins(1);
-
-const CANARY: &str = r#"
-{
-  "apiVersion": "v1",
-  "kind": "PersistentVolumeClaim",
-  "metadata": {"name": "canary"},
-  "spec": {
-    "accessModes": ["ReadWriteOnce"],
-    "resources": {"requests": {"storage": "1Gi"}},
-    "storageClassName": "nfs-proxmox"
-  }
-}"#;

@@ -2,12 +2,7 @@
 
 mod volume;
 
-use std::{
-    fs::File,
-    io::Write as _,
-    path::Path,
-    thread::{self, JoinHandle},
-};
+use std::{fs::File, io::Write as _, path::Path};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, future::Either, stream};
@@ -20,9 +15,8 @@ use kube::{
     api::{DeleteParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::{runtime, sync::oneshot};
 
-use crate::{User, credentials::Credentials};
+use crate::{User, credentials::Credentials, worker::Worker};
 
 /// Makes and deletes volumes as the drivers `nfs.csi.k8s.io` and
 /// `csi.proxmox.sinextra.dev` do through their external-provisioner.
@@ -33,8 +27,7 @@ use crate::{User, credentials::Credentials};
 /// snapshots, no cloning, no resizing, and no `CSIDriver` or `CSINode` object.
 #[derive(Debug)]
 pub struct Provisioner {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Provisioner {
@@ -42,38 +35,8 @@ impl Provisioner {
     /// `<folder>/provisioner.log`.
     pub fn start(credentials: &Credentials, folder: &Path) -> Result<Self> {
         let log = File::create(folder.join("provisioner.log")).context("making a log")?;
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("making a runtime for the provisioner")?;
-        let config = runtime.block_on(credentials.client_config(User::Provisioner))?;
-        let client = {
-            let _runtime = runtime.enter();
-            Client::try_from(config).context("making a client for the provisioner")?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("provisioner".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = run(client, log) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })
-            .context("starting the provisioner")?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Provisioner {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, its message has been printed.
-            let _ = thread.join();
-        }
+        let work = |client| Ok(run(client, log));
+        Ok(Self { _worker: Worker::start("provisioner", credentials, User::Provisioner, work)? })
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -28,13 +27,12 @@ use kube::{
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    runtime,
-    sync::{oneshot, watch},
+    sync::watch,
     task::JoinSet,
     time::{self, Instant},
 };
 
-use crate::{ControlPlane, User, kubelet};
+use crate::{ControlPlane, User, kubelet, worker::Worker};
 
 /// Listens at the `ClusterIP` of every Service and passes each new connection on
 /// to one of its pods, chosen at random as by kube-proxy's iptables.
@@ -51,8 +49,7 @@ use crate::{ControlPlane, User, kubelet};
 /// accepted is lost with its pod.
 #[derive(Debug)]
 pub struct Relay {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl Relay {
@@ -65,40 +62,10 @@ impl Relay {
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
         let log = control_plane.folder().join("relay.log");
         let log = File::options().create(true).append(true).open(log).context("making a log")?;
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("making a runtime for the relay")?;
         let credentials = control_plane.credentials();
         // Unlike kube-proxy it reads pods, so a role of kube-proxy's would not do.
-        let config = runtime.block_on(credentials.client_config(User::Admin))?;
-        let client = {
-            let _runtime = runtime.enter();
-            Client::try_from(config).context("making a client for the relay")?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("relay".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = run(client, log) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })
-            .context("starting the relay")?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // If it panicked, its message has been printed.
-            let _ = thread.join();
-        }
+        let work = |client| Ok(run(client, log));
+        Ok(Self { _worker: Worker::start("relay", credentials, User::Admin, work)? })
     }
 }
 

@@ -206,6 +206,17 @@ pub enum Hop {
     Sign(&'static str),
 }
 
+impl Resolved {
+    /// Name of the claim on the way, if there is one.
+    #[must_use]
+    pub fn claim(&self) -> Option<&str> {
+        self.hops.iter().find_map(|hop| match hop {
+            Hop::Claim(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

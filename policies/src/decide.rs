@@ -6,14 +6,18 @@ use jiff::Timestamp;
 
 use crate::{
     cluster::{Cluster, Missed},
-    config::{Mode, OnUnknown},
+    config::{Mode, OnUnknown, Reverse},
     critical::{self, Criticality},
-    facts::{Object, WorkloadKind},
+    excuse::{self, Used},
+    facts::{Kind, Object, WorkloadKind},
     finding::{Effect, Finding, Leniency, Wrong},
+    mode,
     policy::Policy,
+    ratchet,
     resolve::Resolver,
     rules::{Case, Found, Rule, Setting},
     subject::{Change, Gate, Subject},
+    terms::{Asked, Terms},
     verdict::{Unjudged, Verdict},
 };
 
@@ -48,37 +52,58 @@ pub fn decide(
     }
 
     let resolver = Resolver::new(cluster, &policy.catalogue);
+    let terms = Terms { policy, resolver: &resolver, now };
     let (critical, sheds_criticality) = match subject.gate {
         // What can be mended is, whether critical or not.
         Gate::Mutating => (None, false),
-        Gate::Validating | Gate::Inspection => criticality(subject, policy, &resolver),
+        Gate::Validating | Gate::Inspection => criticality(subject, terms),
+    };
+    let case = |object| Case {
+        subject,
+        object,
+        critical: critical.as_ref(),
+        policy,
+        resolver: &resolver,
+        now,
     };
     let judge = |object| {
-        let case =
-            Case { subject, object, critical: critical.as_ref(), policy, resolver: &resolver, now };
+        let case = case(object);
         let rules = policy.rules.iter().filter(|rule| rule.applies_to(subject));
         rules.flat_map(|rule| findings(*rule, &case)).collect::<Vec<_>>()
     };
     let mut findings = judge(subject.object());
     let is_denied = |finding: &Finding| finding.effect == Effect::Deny;
     if let Change::Update { old, new, .. } = &subject.change
+        && matches!(new, Object::Workload(_) | Object::Claim(_))
         && findings.iter().any(is_denied)
         && !moves_claim(old, new)
+        && !ratchet::forgives_no_more(&case(new))
     {
         forgive_what_is_not_new(&mut findings, &judge(old));
+    }
+    if subject.gate == Gate::Validating {
+        findings.extend(mode::findings(subject, policy));
     }
 
     // An update of nothing that rules read cannot add anything: what the caches
     // know is told, and nothing is waited for. What is to be mended may lie in
     // parts that facts leave out.
     let unread = subject.gate != Gate::Mutating && subject.change.is_unread();
+    let missed = if unread { Missed::default() } else { resolver.into_missed() };
     let settled = unread
         || matches!(subject.change, Change::Create(_))
-            && findings.iter().any(|finding| is_denied(finding) && !finding.wrong.is_unknown());
-    let missed = if unread { Missed::default() } else { resolver.into_missed() };
+            && findings.iter().any(|finding| is_denied(finding) && !finding.wrong.is_unknown())
+            && !could_excuse(&missed);
     let verdict =
         Verdict { subject: subject.name(), unjudged: None, critical, sheds_criticality, findings };
     Outcome { verdict, missed, settled }
+}
+
+/// Whether some of what was missed may tell why a denial is not due: who made the
+/// object, and what that is allowed.
+fn could_excuse(Missed { keys, not_synced }: &Missed) -> bool {
+    let kinds = keys.iter().map(|key| key.kind).chain(not_synced.iter().copied());
+    kinds.into_iter().any(|kind| matches!(kind, Kind::Workload(_) | Kind::Exemption))
 }
 
 /// What is allowed whatever it holds, before anything is looked up.
@@ -95,21 +120,29 @@ fn unjudged(subject: &Subject<'_>, policy: &Policy) -> Option<Unjudged> {
     {
         return Some(Unjudged::MirrorPod);
     }
+    let namespace = match subject.object() {
+        Object::Namespace(namespace) => &namespace.metadata.name,
+        Object::Volume(volume) => match &volume.spec.claim_ref {
+            Some(claim) => &claim.namespace,
+            None => return None,
+        },
+        Object::Class(_) => return None,
+        _ => &subject.namespace,
+    };
     let mut excluded = policy.excluded_namespaces.iter();
-    excluded.any(|glob| glob.matches(&subject.namespace)).then_some(Unjudged::ExcludedNamespace)
+    excluded.any(|glob| glob.matches(namespace)).then_some(Unjudged::ExcludedNamespace)
 }
 
 /// Why the subject is critical, and whether the write takes that away. Who sheds
 /// the label in the change that adds NFS is judged all the same.
-fn criticality(
-    subject: &Subject<'_>,
-    policy: &Policy,
-    resolver: &Resolver<'_>,
-) -> (Option<Criticality>, bool) {
-    let why = |object| critical::why(object, &subject.namespace, policy, resolver);
+fn criticality(subject: &Subject<'_>, terms: Terms<'_>) -> (Option<Criticality>, bool) {
+    let why = |object| critical::why(terms, Asked::of(subject, object));
     let is_critical = why(subject.object());
     let was_critical = match &subject.change {
-        Change::Update { old, .. } if is_critical.is_none() => why(old),
+        // Of a volume only the claim counts that it is promised to.
+        Change::Update { old, .. } if is_critical.is_none() => {
+            Some(old).filter(|old| !matches!(old, Object::Volume(_))).and_then(why)
+        }
         _ => None,
     };
     let sheds_criticality = was_critical.is_some();
@@ -118,10 +151,10 @@ fn criticality(
 
 /// What a rule finds wrong, and what that leads to: the rule's mode, milder
 /// where it rests on something unknown, no more than is due to what is wrong,
-/// and a warning where a denial would do harm.
+/// nothing where it is excused, and a warning where a denial would do harm.
 fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
     let Setting { mode, on_unknown } = rule.setting(&case.policy.settings);
-    let mode = match mode {
+    let mode = match mode::in_namespace(case.terms(), rule.name(), mode, &case.subject.namespace) {
         Mode::Off => return Vec::new(),
         Mode::Audit => Effect::Audit,
         Mode::Warn => Effect::Warn,
@@ -137,16 +170,52 @@ fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
         let effect = mode.min(match &wrong {
             Wrong::Storage { .. } if wrong.is_unknown() => on_unknown,
             Wrong::Storage { .. } => Effect::Deny,
+            Wrong::Turned { .. } => turned(case),
             Wrong::OwnerChangedAtEveryMount { .. } if case.subject.gate == Gate::Mutating => {
                 Effect::Patch
             }
             Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => Effect::Warn,
+            Wrong::ModeChanged { .. } => Effect::Audit,
         });
+        let excused = excuse(rule, case, &wrong);
         let leniency = leniency.filter(|_| effect == Effect::Deny);
-        let effect = if leniency.is_some() { Effect::Warn } else { effect };
-        Finding { rule: rule.name(), effect, leniency, field, wrong }
+        let effect = match (&excused, &leniency) {
+            (Some(_), _) => Effect::Allow,
+            (None, Some(_)) => Effect::Warn,
+            (None, None) => effect,
+        };
+        Finding { rule: rule.name(), effect, leniency: excused.or(leniency), field, wrong }
     });
     findings.collect()
+}
+
+/// What it leads to that a write turns others to forbidden storage. A namespace that
+/// becomes critical is never denied it.
+fn turned(case: &Case<'_>) -> Effect {
+    match case.policy.settings.critical_on_nfs.reverse {
+        Reverse::Deny if !matches!(case.object, Object::Namespace(_)) => Effect::Deny,
+        Reverse::Allow | Reverse::Warn | Reverse::Deny => Effect::Warn,
+    }
+}
+
+/// Why what is wrong with the subject's own storage is allowed beforehand, if so.
+fn excuse(rule: &dyn Rule, case: &Case<'_>, wrong: &Wrong) -> Option<Leniency> {
+    let Wrong::Storage { volume, resolved, .. } = wrong else { return None };
+    let used = Used { volume, claim: resolved.claim() };
+    let Object::Volume(promised) = case.object else {
+        return excuse::excuse(
+            case.terms(),
+            Asked::of(case.subject, case.object),
+            rule.name(),
+            used,
+        );
+    };
+    // A promised volume is excused by what excuses the claim.
+    let to = promised.spec.claim_ref.as_ref()?;
+    let claim = case.resolver.claim_called(&to.namespace, &to.name)?;
+    let claim = Object::Claim((*claim).clone());
+    let asked = Asked { object: &claim, namespace: &to.namespace, owner_is_maker: true };
+    excuse::excuse(case.terms(), asked, rule.name(), used)
 }
 
 /// Whether a claim is given another class or volume. Where it was to go before

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     backing::{Backing, Kind, Resolved},
     facts::WorkloadKind,
+    verdict::SubjectName,
 };
 
 /// One thing a rule found.
@@ -37,6 +38,24 @@ pub enum Wrong {
         /// decides, and of more findings than are told.
         passing_classes: Option<Vec<String>>,
     },
+    /// The write turns another object, that is there already, to such storage.
+    Turned {
+        /// The other.
+        other: SubjectName,
+        /// Name of its volume.
+        volume: String,
+        /// What that ends up on, and the way there.
+        resolved: Resolved,
+    },
+    /// A namespace's label for the mode of the rule changes.
+    ModeChanged {
+        /// As it was.
+        before: Option<String>,
+        /// As it will be.
+        now: Option<String>,
+        /// Whether it is no mode, or none above the configuration's.
+        in_vain: bool,
+    },
     /// Every mount of a volume walks over all of its files: fsGroup is set, and
     /// fsGroupChangePolicy is not.
     OwnerChangedAtEveryMount {
@@ -57,8 +76,9 @@ impl Wrong {
     pub fn volume(&self) -> Option<(&str, &Resolved)> {
         match self {
             Self::Storage { volume, resolved, .. }
+            | Self::Turned { volume, resolved, .. }
             | Self::OwnerChangedAtEveryMount { volume, resolved, .. } => Some((volume, resolved)),
-            Self::PolicyWithoutGroup => None,
+            Self::ModeChanged { .. } | Self::PolicyWithoutGroup => None,
         }
     }
 
@@ -73,7 +93,10 @@ impl Wrong {
     pub fn amendment(&self) -> Option<&Amendment> {
         match self {
             Self::OwnerChangedAtEveryMount { amendment, .. } => Some(amendment),
-            Self::Storage { .. } | Self::PolicyWithoutGroup => None,
+            Self::Storage { .. }
+            | Self::Turned { .. }
+            | Self::ModeChanged { .. }
+            | Self::PolicyWithoutGroup => None,
         }
     }
 
@@ -132,6 +155,21 @@ impl Finding {
                 Backing::Unknown(why) => format!("volume {volume}: backing unknown: {why}"),
                 backing => format!("volume {volume} ends up on {backing}"),
             },
+            Wrong::Turned { other, volume, resolved } => {
+                format!("turns {other}: volume {volume} ends up on {}", resolved.backing)
+            }
+            Wrong::ModeChanged { before, now, in_vain } => {
+                let or_none = |label: &Option<String>| match label {
+                    Some(label) => format!("`{label}`"),
+                    None => "none".to_owned(),
+                };
+                let change = format!("mode here from {} to {}", or_none(before), or_none(now));
+                if *in_vain {
+                    format!("{change}, which changes nothing: a label can only raise it")
+                } else {
+                    change
+                }
+            }
             Wrong::OwnerChangedAtEveryMount { amendment, .. } if self.effect == Effect::Patch => {
                 format!("added {amendment}; put it in the source too")
             }

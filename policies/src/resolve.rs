@@ -27,6 +27,8 @@ use crate::{
     text::Text,
 };
 
+use jiff::Timestamp;
+
 use claim::Claims;
 pub use place::Place;
 use storage::{Mount, Storage};
@@ -34,8 +36,8 @@ use storage::{Mount, Storage};
 /// Finds out what volumes end up on, and keeps account of what it would have
 /// needed to know.
 pub struct Resolver<'c> {
-    cluster: &'c dyn Cluster,
-    catalogue: &'c Catalogue,
+    pub(crate) cluster: &'c dyn Cluster,
+    pub(crate) catalogue: &'c Catalogue,
     missed: RefCell<Missed>,
     asked: Asked,
 }
@@ -62,6 +64,9 @@ pub struct Volume<'s> {
     /// The claim that asks for it, where the subject holds it and may still
     /// change it.
     pub claim: Option<&'s Claim<'s>>,
+    /// Since when the claim is there that it comes from, where that is bound; of
+    /// several the newest.
+    pub bound_since: Option<Timestamp>,
     /// How the kubelet may mount it.
     mounts: Vec<Mount>,
 }
@@ -73,6 +78,11 @@ impl<'c> Resolver<'c> {
 
     pub(crate) fn into_missed(self) -> Missed {
         self.missed.into_inner()
+    }
+
+    /// Takes over which kinds another had not read, and nothing else that it lacked.
+    pub(crate) fn also_not_synced(&self, other: Resolver<'_>) {
+        self.missed.borrow_mut().not_synced.extend(other.into_missed().not_synced);
     }
 
     /// Every persistent volume of an object of that namespace.
@@ -94,11 +104,48 @@ impl<'c> Resolver<'c> {
         self.found(facts::Kind::Namespace, "", name, self.cluster.namespace(name)).ok().flatten()
     }
 
+    /// The same of a workload's spec alone: without the claims that have come to be
+    /// under the names it uses.
+    pub(crate) fn spec_volumes<'s>(
+        &self,
+        namespace: &str,
+        workload: &'s Workload<'s>,
+    ) -> Vec<Volume<'s>> {
+        self.workload_by(namespace, workload, |rivals, claim, at| {
+            let mut hops = vec![Hop::ClaimTemplate(claim.metadata.name.to_string())];
+            let to_come = rivals.to_come(workload, claim, 0);
+            let Storage { backing, mounts, bound_since } =
+                self.claim(namespace, to_come, claim, &mut hops);
+            let place = Place::ClaimTemplate(at);
+            let resolved = Resolved { hops, backing };
+            let name = &*claim.metadata.name;
+            Volume { name, place, resolved, claim: Some(claim), bound_since, mounts }
+        })
+    }
+
+    /// What a volume ends up on, whoever it is promised to.
+    pub(crate) fn persistent_volume(&self, claim: &str, volume: &PersistentVolume<'_>) -> Resolved {
+        let mut hops =
+            vec![Hop::Claim(claim.into()), Hop::Volume(volume.metadata.name.to_string())];
+        let backing = self.volume(volume, &mut hops).backing;
+        Resolved { hops, backing }
+    }
+
     fn workload<'s>(&self, namespace: &str, workload: &'s Workload<'s>) -> Vec<Volume<'s>> {
+        self.workload_by(namespace, workload, |rivals, claim, at| {
+            self.claim_template(namespace, workload, rivals, claim, at)
+        })
+    }
+
+    fn workload_by<'s>(
+        &self,
+        namespace: &str,
+        workload: &'s Workload<'s>,
+        of_template: impl Fn(&Rivals<'s>, &'s Claim<'s>, usize) -> Volume<'s>,
+    ) -> Vec<Volume<'s>> {
         let rivals = Rivals::of(workload);
         let templates = workload.claim_templates.iter().enumerate();
-        let templates = templates
-            .map(|(at, claim)| self.claim_template(namespace, workload, &rivals, claim, at));
+        let templates = templates.map(|(at, claim)| of_template(&rivals, claim, at));
         let inline = workload.template.spec.volumes.iter().enumerate();
         // The controller replaces a pod's volume by the claim template of the
         // same name (`updateStorage` in `stateful_set_utils.go`).
@@ -147,9 +194,11 @@ impl<'c> Resolver<'c> {
         });
         let promised = promised.iter().map(|name| named(Claims::ToBeNamed(name), name, template));
         let worst = storage::worst(iter::once(unnamed).chain(existing).chain(promised));
-        let ((hops, claim), Storage { backing, mounts }) = worst.expect("one of them is there");
+        let ((hops, claim), Storage { backing, mounts, bound_since }) =
+            worst.expect("one of them is there");
         let resolved = Resolved { hops, backing };
-        Volume { name, place: Place::ClaimTemplate(at), resolved, claim, mounts }
+        let place = Place::ClaimTemplate(at);
+        Volume { name, place, resolved, claim, bound_since, mounts }
     }
 
     fn existing_claims(
@@ -230,12 +279,13 @@ impl<'c> Resolver<'c> {
                 known => self.in_tree(known, source, &Probe::default(), &mut hops),
             },
         };
-        let Storage { backing, mounts } = storage;
+        let Storage { backing, mounts, bound_since } = storage;
         Some(Volume {
             name: &volume.name,
             place,
             resolved: Resolved { hops, backing },
             claim: own_claim,
+            bound_since,
             mounts: if read_only { Vec::new() } else { mounts },
         })
     }
@@ -243,16 +293,17 @@ impl<'c> Resolver<'c> {
     fn own_claim<'s>(&self, namespace: &str, claim: &'s Claim<'s>) -> Volume<'s> {
         let name = claim.metadata.display_name();
         let mut hops = vec![Hop::Claim(name.into())];
-        let Storage { backing, mounts } =
+        let Storage { backing, mounts, bound_since } =
             self.claim(namespace, Claims::Named(name), claim, &mut hops);
         let place = match claim.volume_name() {
             Some(_) => Place::ClaimVolume,
             None => Place::ClaimClass,
         };
-        Volume { name, place, resolved: Resolved { hops, backing }, claim: Some(claim), mounts }
+        let resolved = Resolved { hops, backing };
+        Volume { name, place, resolved, claim: Some(claim), bound_since, mounts }
     }
 
-    fn found<T>(
+    pub(crate) fn found<T>(
         &self,
         kind: facts::Kind,
         namespace: &str,
@@ -269,7 +320,7 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn enumerated<T>(
+    pub(crate) fn enumerated<T>(
         &self,
         kind: facts::Kind,
         answer: Result<Vec<T>, NotSynced>,
@@ -277,7 +328,7 @@ impl<'c> Resolver<'c> {
         answer.map_err(|NotSynced| self.not_synced(kind))
     }
 
-    fn not_synced(&self, kind: facts::Kind) -> Unknown {
+    pub(crate) fn not_synced(&self, kind: facts::Kind) -> Unknown {
         self.missed.borrow_mut().not_synced.insert(kind);
         Unknown::NotSynced(kind.resource())
     }

@@ -18,6 +18,7 @@ use crate::{
     policy::{Policy, RuleList},
     resolve::Resolver,
     subject::{Gate, Operation, Subject},
+    terms::Terms,
 };
 
 /// The label that makes an object, a pod template or a namespace critical.
@@ -126,4 +127,10 @@ pub struct Case<'c> {
     pub resolver: &'c Resolver<'c>,
     /// The time of the judgement.
     pub now: Timestamp,
+}
+
+impl<'c> Case<'c> {
+    pub(crate) fn terms(&self) -> Terms<'c> {
+        Terms { policy: self.policy, resolver: self.resolver, now: self.now }
+    }
 }

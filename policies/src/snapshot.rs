@@ -1,10 +1,11 @@
 //! A cluster held in memory: a list of objects, and the live caches.
 
+mod place;
 mod table;
 
 use std::{ops::Range, sync::Arc};
 
-use table::{Index, ObjectKey, Table};
+use table::{Index, Table};
 
 use crate::{
     cluster::{Cluster, Lookup, NotSynced},
@@ -17,16 +18,14 @@ use crate::{
 
 /// The facts of a cluster at one moment.
 ///
-/// The tables are persistent maps: a clone costs nothing and shares everything,
+/// The tables are persistent sets: a clone costs nothing and shares everything,
 /// so that a watch can publish a new state for every event while requests read
 /// an older one, whole and without a lock.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     namespaces: Table<Namespace<'static>>,
     claims: Table<Claim<'static>>,
-    volumes: Table<PersistentVolume<'static>>,
-    volumes_by_claim: Index<PersistentVolume<'static>>,
-    unclaimed_volumes: Index<PersistentVolume<'static>>,
+    volumes: Volumes,
     classes: Table<StorageClass<'static>>,
     csi_drivers: Table<CsiDriver<'static>>,
     exemptions: Table<Exemption<'static>>,
@@ -48,85 +47,80 @@ impl Snapshot {
 
     /// Forgets every object of a kind and takes these as all there are.
     pub fn replace(&mut self, kind: Kind, objects: impl IntoIterator<Item = Object<'static>>) {
-        match kind {
-            Kind::Namespace => self.namespaces = Table::synced(),
-            Kind::Claim => self.claims = Table::synced(),
-            Kind::Class => self.classes = Table::synced(),
-            Kind::CsiDriver => self.csi_drivers = Table::synced(),
-            Kind::Exemption => self.exemptions = Table::synced(),
-            Kind::Volume => {
-                self.volumes = Table::synced();
-                self.volumes_by_claim = Index::default();
-                self.unclaimed_volumes = Index::default();
-            }
-            Kind::Workload(kind) => {
-                *self.workloads_mut(kind) =
-                    Workloads { objects: Table::synced(), by_claim: Index::default() };
-            }
-        }
+        self.begin_list(kind);
         for object in objects {
             self.insert(object);
+        }
+        self.end_list(kind);
+    }
+
+    /// A list of all objects of a kind begins; those it names are to be
+    /// [confirmed](Self::confirm) or [inserted](Self::insert). Meanwhile all that
+    /// was known before still is; of a kind that has never been read, nothing.
+    pub fn begin_list(&mut self, kind: Kind) {
+        match kind {
+            Kind::Namespace => self.namespaces.begin_list(),
+            Kind::Claim => self.claims.begin_list(),
+            Kind::Volume => self.volumes.objects.begin_list(),
+            Kind::Class => self.classes.begin_list(),
+            Kind::CsiDriver => self.csi_drivers.begin_list(),
+            Kind::Exemption => self.exemptions.begin_list(),
+            Kind::Workload(kind) => self.workloads_mut(kind).objects.begin_list(),
+        }
+    }
+
+    /// The list has ended: what it did not name is forgotten.
+    pub fn end_list(&mut self, kind: Kind) {
+        match kind {
+            Kind::Namespace => drop(self.namespaces.end_list()),
+            Kind::Claim => drop(self.claims.end_list()),
+            Kind::Volume => self.volumes.end_list(),
+            Kind::Class => drop(self.classes.end_list()),
+            Kind::CsiDriver => drop(self.csi_drivers.end_list()),
+            Kind::Exemption => drop(self.exemptions.end_list()),
+            Kind::Workload(kind) => self.workloads_mut(kind).end_list(),
+        }
+    }
+
+    /// Whether that very state of the object is held, so that it need not be
+    /// inserted. If so, it counts as named by the list that is read.
+    pub fn confirm(&mut self, object: &Object<'static>) -> bool {
+        match object {
+            Object::Namespace(object) => self.namespaces.confirm(object),
+            Object::Claim(object) => self.claims.confirm(object),
+            Object::Class(object) => self.classes.confirm(object),
+            Object::CsiDriver(object) => self.csi_drivers.confirm(object),
+            Object::Exemption(object) => self.exemptions.confirm(object),
+            Object::Volume(volume) => self.volumes.objects.confirm(volume),
+            Object::Workload(workload) => {
+                self.workloads_mut(workload.kind).objects.confirm(workload)
+            }
         }
     }
 
     /// Adds an object, in place of an older state of it.
     pub fn insert(&mut self, object: Object<'static>) {
-        self.remove(&object);
-        let key = ObjectKey::of(&object);
         match object {
-            Object::Namespace(object) => self.namespaces.insert(&key, Arc::new(object)),
-            Object::Claim(object) => self.claims.insert(&key, Arc::new(object)),
-            Object::Class(object) => self.classes.insert(&key, Arc::new(object)),
-            Object::CsiDriver(object) => self.csi_drivers.insert(&key, Arc::new(object)),
-            Object::Exemption(object) => self.exemptions.insert(&key, Arc::new(object)),
-            Object::Volume(volume) => {
-                let volume = Arc::new(volume);
-                match &volume.spec.claim_ref {
-                    Some(ClaimRef { namespace, name, .. }) => {
-                        self.volumes_by_claim.insert(namespace, name, &key, &volume);
-                    }
-                    None => self.unclaimed_volumes.insert("", volume.class(), &key, &volume),
-                }
-                self.volumes.insert(&key, volume);
-            }
-            Object::Workload(workload) => {
-                let workload = Arc::new(workload);
-                let workloads = self.workloads_mut(workload.kind);
-                for claim in mounted_claims(&workload) {
-                    workloads.by_claim.insert(&key.namespace, claim, &key, &workload);
-                }
-                workloads.objects.insert(&key, workload);
-            }
+            Object::Namespace(object) => drop(self.namespaces.insert(Arc::new(object))),
+            Object::Claim(object) => drop(self.claims.insert(Arc::new(object))),
+            Object::Class(object) => drop(self.classes.insert(Arc::new(object))),
+            Object::CsiDriver(object) => drop(self.csi_drivers.insert(Arc::new(object))),
+            Object::Exemption(object) => drop(self.exemptions.insert(Arc::new(object))),
+            Object::Volume(volume) => self.volumes.insert(volume),
+            Object::Workload(workload) => self.workloads_mut(workload.kind).insert(workload),
         }
     }
 
     /// Removes the object of that kind, namespace and name.
     pub fn remove(&mut self, object: &Object<'static>) {
-        let key = ObjectKey::of(object);
         match object {
-            Object::Namespace(_) => drop(self.namespaces.remove(&key)),
-            Object::Claim(_) => drop(self.claims.remove(&key)),
-            Object::Class(_) => drop(self.classes.remove(&key)),
-            Object::CsiDriver(_) => drop(self.csi_drivers.remove(&key)),
-            Object::Exemption(_) => drop(self.exemptions.remove(&key)),
-            Object::Volume(_) => {
-                if let Some(volume) = self.volumes.remove(&key) {
-                    match &volume.spec.claim_ref {
-                        Some(ClaimRef { namespace, name, .. }) => {
-                            self.volumes_by_claim.remove(namespace, name, &key);
-                        }
-                        None => self.unclaimed_volumes.remove("", volume.class(), &key),
-                    }
-                }
-            }
-            Object::Workload(workload) => {
-                let workloads = self.workloads_mut(workload.kind);
-                if let Some(workload) = workloads.objects.remove(&key) {
-                    for claim in mounted_claims(&workload) {
-                        workloads.by_claim.remove(&key.namespace, claim, &key);
-                    }
-                }
-            }
+            Object::Namespace(object) => drop(self.namespaces.remove(object)),
+            Object::Claim(object) => drop(self.claims.remove(object)),
+            Object::Class(object) => drop(self.classes.remove(object)),
+            Object::CsiDriver(object) => drop(self.csi_drivers.remove(object)),
+            Object::Exemption(object) => drop(self.exemptions.remove(object)),
+            Object::Volume(volume) => self.volumes.remove(volume),
+            Object::Workload(workload) => self.workloads_mut(workload.kind).remove(workload),
         }
     }
 
@@ -136,7 +130,7 @@ impl Snapshot {
         match kind {
             Kind::Namespace => self.namespaces.is_synced(),
             Kind::Claim => self.claims.is_synced(),
-            Kind::Volume => self.volumes.is_synced(),
+            Kind::Volume => self.volumes.objects.is_synced(),
             Kind::Class => self.classes.is_synced(),
             Kind::CsiDriver => self.csi_drivers.is_synced(),
             Kind::Exemption => self.exemptions.is_synced(),
@@ -150,7 +144,7 @@ impl Snapshot {
         match kind {
             Kind::Namespace => self.namespaces.len(),
             Kind::Claim => self.claims.len(),
-            Kind::Volume => self.volumes.len(),
+            Kind::Volume => self.volumes.objects.len(),
             Kind::Class => self.classes.len(),
             Kind::CsiDriver => self.csi_drivers.len(),
             Kind::Exemption => self.exemptions.len(),
@@ -198,7 +192,7 @@ impl Cluster for Snapshot {
     }
 
     fn volume(&self, name: &str) -> Lookup<Arc<PersistentVolume<'static>>> {
-        self.volumes.get("", name)
+        self.volumes.objects.get("", name)
     }
 
     fn class(&self, name: &str) -> Lookup<Arc<StorageClass<'static>>> {
@@ -219,7 +213,7 @@ impl Cluster for Snapshot {
     }
 
     fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, NotSynced> {
-        self.classes.enumerated(|| self.classes.all(""))
+        self.classes.enumerated(|| self.classes.all(None))
     }
 
     fn volumes_claimed_by(
@@ -227,7 +221,7 @@ impl Cluster for Snapshot {
         namespace: &str,
         claim: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
-        self.volumes.enumerated(|| self.volumes_by_claim.get(namespace, claim))
+        self.volumes.objects.enumerated(|| self.volumes.by_claim.get(namespace, claim))
     }
 
     fn volumes_claimed_by_numbered(
@@ -236,30 +230,32 @@ impl Cluster for Snapshot {
         prefix: &str,
         numbers: Range<u64>,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
-        self.volumes.enumerated(|| self.volumes_by_claim.numbered(namespace, prefix, numbers))
+        self.volumes
+            .objects
+            .enumerated(|| self.volumes.by_claim.numbered(namespace, prefix, numbers))
     }
 
     fn find_volume(
         &self,
         wanted: &dyn Fn(&PersistentVolume<'static>) -> bool,
     ) -> Result<Option<Arc<PersistentVolume<'static>>>, NotSynced> {
-        let listed = self.volumes.enumerated(|| self.volumes.all(""))?;
-        Ok(listed.into_iter().find(|volume| wanted(volume)))
+        let volumes = &self.volumes.objects;
+        volumes.enumerated(|| volumes.iter().find(|volume| wanted(volume)).cloned())
     }
 
     fn unclaimed_volumes(
         &self,
         class: &str,
     ) -> Result<Vec<Arc<PersistentVolume<'static>>>, NotSynced> {
-        self.volumes.enumerated(|| self.unclaimed_volumes.get("", class))
+        self.volumes.objects.enumerated(|| self.volumes.unclaimed.get("", class))
     }
 
     fn claims(&self, namespace: Option<&str>) -> Result<Vec<Arc<Claim<'static>>>, NotSynced> {
-        self.claims.enumerated(|| self.claims.all_of(namespace))
+        self.claims.enumerated(|| self.claims.all(namespace))
     }
 
     fn workloads(&self, namespace: Option<&str>) -> Result<Vec<Arc<Workload<'static>>>, NotSynced> {
-        self.every_kind(|workloads| workloads.objects.all_of(namespace))
+        self.every_kind(|workloads| workloads.objects.all(namespace))
     }
 
     fn consumers(
@@ -271,8 +267,98 @@ impl Cluster for Snapshot {
     }
 
     fn exemptions(&self, namespace: &str) -> Result<Vec<Arc<Exemption<'static>>>, NotSynced> {
-        self.exemptions.enumerated(|| self.exemptions.all(namespace))
+        self.exemptions.enumerated(|| self.exemptions.all(Some(namespace)))
     }
+}
+
+/// The volumes.
+#[derive(Clone, Debug, Default)]
+struct Volumes {
+    objects: Table<PersistentVolume<'static>>,
+    by_claim: Index<PersistentVolume<'static>>,
+    /// Under no namespace, by their class string.
+    unclaimed: Index<PersistentVolume<'static>>,
+}
+
+impl Volumes {
+    fn end_list(&mut self) {
+        for gone in self.objects.end_list() {
+            self.unindex(&gone);
+        }
+    }
+
+    fn insert(&mut self, volume: PersistentVolume<'static>) {
+        let volume = Arc::new(volume);
+        if let Some(before) = self.objects.insert(Arc::clone(&volume)) {
+            self.unindex(&before);
+        }
+        match &volume.spec.claim_ref {
+            Some(ClaimRef { namespace, name, .. }) => {
+                self.by_claim.insert(namespace, name, &volume);
+            }
+            None => {
+                let class = Text::from(volume.class()).to_shared();
+                self.unclaimed.insert(&Text::default(), &class, &volume);
+            }
+        }
+    }
+
+    fn remove(&mut self, volume: &PersistentVolume<'static>) {
+        if let Some(removed) = self.objects.remove(volume) {
+            self.unindex(&removed);
+        }
+    }
+
+    fn unindex(&mut self, volume: &PersistentVolume<'static>) {
+        match &volume.spec.claim_ref {
+            Some(ClaimRef { namespace, name, .. }) => self.by_claim.remove(namespace, name, volume),
+            None => self.unclaimed.remove("", volume.class(), volume),
+        }
+    }
+}
+
+/// Workloads of one kind.
+#[derive(Clone, Debug, Default)]
+struct Workloads {
+    objects: Table<Workload<'static>>,
+    /// By the claims their pods mount by name.
+    by_claim: Index<Workload<'static>>,
+}
+
+impl Workloads {
+    fn end_list(&mut self) {
+        for gone in self.objects.end_list() {
+            self.unindex(&gone);
+        }
+    }
+
+    fn insert(&mut self, workload: Workload<'static>) {
+        let workload = Arc::new(workload);
+        if let Some(before) = self.objects.insert(Arc::clone(&workload)) {
+            self.unindex(&before);
+        }
+        let namespace = namespace(&workload);
+        for claim in mounted_claims(&workload) {
+            self.by_claim.insert(namespace, claim, &workload);
+        }
+    }
+
+    fn remove(&mut self, workload: &Workload<'static>) {
+        if let Some(removed) = self.objects.remove(workload) {
+            self.unindex(&removed);
+        }
+    }
+
+    fn unindex(&mut self, workload: &Workload<'static>) {
+        for claim in mounted_claims(workload) {
+            self.by_claim.remove(namespace(workload), claim, workload);
+        }
+    }
+}
+
+fn namespace<'w>(workload: &'w Workload<'static>) -> &'w Text<'static> {
+    const NONE: &Text<'static> = &Text::Borrowed("");
+    workload.metadata.namespace.as_ref().unwrap_or(NONE)
 }
 
 fn mounted_claims<'w>(workload: &'w Workload<'static>) -> impl Iterator<Item = &'w Text<'static>> {
@@ -280,13 +366,6 @@ fn mounted_claims<'w>(workload: &'w Workload<'static>) -> impl Iterator<Item = &
         Some(PodVolumeSource::Claim(claim)) => Some(&claim.claim_name),
         _ => None,
     })
-}
-
-/// Workloads of one kind.
-#[derive(Clone, Debug, Default)]
-struct Workloads {
-    objects: Table<Workload<'static>>,
-    by_claim: Index<Workload<'static>>,
 }
 
 #[cfg(test)]
@@ -304,7 +383,9 @@ mod tests {
         let mut snapshot = Snapshot::default();
         assert!(matches!(snapshot.class("x"), Lookup::NotSynced));
         assert!(matches!(snapshot.classes(), Err(NotSynced)));
-        snapshot.replace(Kind::Class, []);
+        snapshot.begin_list(Kind::Class);
+        assert!(matches!(snapshot.class("x"), Lookup::NotSynced), "half a list is no list");
+        snapshot.end_list(Kind::Class);
         assert!(matches!(snapshot.class("x"), Lookup::Missing));
         assert!(matches!(snapshot.classes(), Ok(classes) if classes.is_empty()));
     }

@@ -33,11 +33,7 @@ impl<'a> Subject<'a> {
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> SubjectName {
-        SubjectName {
-            kind: self.object().kind(),
-            namespace: self.namespace.to_string(),
-            name: self.object().metadata().display_name().to_owned(),
-        }
+        SubjectName::of(self.object(), &self.namespace)
     }
 }
 

@@ -101,6 +101,7 @@ pub(crate) struct Judge {
     pub(crate) policy: Policy,
     pub(crate) user: &'static str,
     pub(crate) gate: Gate,
+    pub(crate) now: Timestamp,
 }
 
 impl Judge {
@@ -111,11 +112,26 @@ impl Judge {
             policy: Policy::default(),
             user: "developer",
             gate: Gate::Validating,
+            now: Timestamp::UNIX_EPOCH,
         }
     }
 
     pub(crate) fn configured(mut self, config: Value) -> Self {
         self.policy = Policy::new(serde_json::from_value::<GuardConfig>(config).unwrap());
+        self
+    }
+
+    /// With these objects beside those of the incident, or in their place.
+    pub(crate) fn with(mut self, objects: &[Value]) -> Self {
+        let mut strings = Strings::default();
+        for manifest in objects {
+            self.cluster.insert(object(manifest).into_stored(&mut strings));
+        }
+        self
+    }
+
+    pub(crate) fn at(mut self, now: &str) -> Self {
+        self.now = now.parse().unwrap();
         self
     }
 
@@ -134,11 +150,38 @@ impl Judge {
         self.decide(namespace, Change::Update { old: object(old), new: object(new), texts })
     }
 
+    pub(crate) fn delete(&self, manifest: &Value) -> Outcome {
+        self.decide("", Change::Delete(object(manifest)))
+    }
+
+    /// As it stands in the cluster.
+    pub(crate) fn scan(&self, namespace: &str, manifest: &Value) -> Outcome {
+        self.decide(namespace, Change::Standing(object(manifest)))
+    }
+
     fn decide(&self, namespace: &str, change: Change<'_>) -> Outcome {
         let (namespace, user) = (namespace.into(), self.user.into());
         let subject = Subject { gate: self.gate, change, namespace, user };
-        decide(&subject, &self.cluster, &self.policy, Timestamp::UNIX_EPOCH)
+        decide(&subject, &self.cluster, &self.policy, self.now)
     }
+}
+
+/// That manifest in that namespace, made at that time.
+pub(crate) fn stored(mut manifest: Value, namespace: &str, created: &str) -> Value {
+    manifest["metadata"]["namespace"] = json!(namespace);
+    manifest["metadata"]["creationTimestamp"] = json!(created);
+    let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
+    manifest["metadata"]["uid"] = json!(format!("uid-{name}"));
+    manifest
+}
+
+/// That manifest, as the controller's of that one.
+pub(crate) fn owned(mut manifest: Value, by: &Value) -> Value {
+    manifest["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": by["apiVersion"], "kind": by["kind"], "name": by["metadata"]["name"],
+        "uid": by["metadata"]["uid"], "controller": true,
+    }]);
+    manifest
 }
 
 impl Outcome {

@@ -44,6 +44,18 @@ pub struct SubjectName {
     pub name: String,
 }
 
+impl SubjectName {
+    /// The name of an object of that namespace.
+    #[must_use]
+    pub fn of(object: &facts::Object<'_>, namespace: &str) -> Self {
+        Self {
+            kind: object.kind(),
+            namespace: namespace.to_owned(),
+            name: object.metadata().display_name().to_owned(),
+        }
+    }
+}
+
 impl std::fmt::Display for SubjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { kind, namespace, name } = self;
@@ -110,7 +122,10 @@ impl Verdict {
                 "nfs-guard: no longer critical after this change: was so because {critical}"
             )));
         }
-        let told = |finding: &&Finding| matches!(finding.effect, Effect::Warn | Effect::Patch);
+        let told = |finding: &&Finding| {
+            let excused = finding.leniency.is_some();
+            matches!(finding.effect, Effect::Warn | Effect::Patch) || excused
+        };
         let findings = self.findings.iter().filter(told);
         let shown = findings.clone().take(MOST_TOLD);
         warnings
@@ -135,17 +150,13 @@ impl Verdict {
     }
 
     fn denial_message(&self, rule: &str, denied: &[&Finding]) -> String {
-        let on_nfs = resolved(denied).all(|resolved| resolved.backing.kind() == Kind::Nfs);
-        let storage = if on_nfs { "NFS" } else { "storage that is forbidden or not known" };
-        let volumes = match (self.subject.kind, denied.len()) {
-            (facts::Kind::Claim, _) => "ends".to_owned(),
-            (_, 1) => "1 of its volumes ends".to_owned(),
-            (_, several) => format!("{several} of its volumes end"),
-        };
-        let mut message =
-            format!("{rule}: {} is critical, and {volumes} up on {storage}:\n", self.subject);
-        for resolved in resolved(denied).take(MOST_TOLD) {
-            let _ = writeln!(message, "  {resolved}");
+        let mut message = self.denial_head(rule, denied);
+        for finding in denied.iter().take(MOST_TOLD) {
+            let Some((_, resolved)) = finding.wrong.volume() else { continue };
+            let _ = match &finding.wrong {
+                Wrong::Turned { other, .. } => writeln!(message, "  {other}: {resolved}"),
+                _ => writeln!(message, "  {resolved}"),
+            };
         }
         if let Some(more @ 1..) = denied.len().checked_sub(MOST_TOLD) {
             let _ = writeln!(message, "  and {more} more");
@@ -163,9 +174,34 @@ impl Verdict {
             };
         }
         message.push_str(
-            "Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for an exception.",
+            "Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for a \
+             StorageExemption.",
         );
         message
+    }
+
+    /// What is denied, in one line.
+    fn denial_head(&self, rule: &str, denied: &[&Finding]) -> String {
+        let Self { subject, .. } = self;
+        let on_nfs = resolved(denied).all(|resolved| resolved.backing.kind() == Kind::Nfs);
+        let storage = if on_nfs { "NFS" } else { "storage that is forbidden or not known" };
+        match (subject.kind, denied.len()) {
+            (facts::Kind::Claim, _) => {
+                format!("{rule}: {subject} is critical, and ends up on {storage}:\n")
+            }
+            (facts::Kind::Workload(_), 1) => {
+                format!(
+                    "{rule}: {subject} is critical, and 1 of its volumes ends up on {storage}:\n"
+                )
+            }
+            (facts::Kind::Workload(_), several) => format!(
+                "{rule}: {subject} is critical, and {several} of its volumes end up on {storage}:\n"
+            ),
+            _ if denied.iter().any(|finding| matches!(finding.wrong, Wrong::Turned { .. })) => {
+                format!("{rule}: {subject} would turn to {storage} what is critical:\n")
+            }
+            _ => format!("{rule}: {subject} would put a critical claim on {storage}:\n"),
+        }
     }
 }
 
@@ -177,7 +213,7 @@ fn resolved<'f>(findings: &[&'f Finding]) -> impl Iterator<Item = &'f Resolved> 
 fn classes_for_all(denied: &[&Finding]) -> Option<Vec<String>> {
     let mut lists = denied.iter().filter_map(|finding| match &finding.wrong {
         Wrong::Storage { passing_classes, .. } => passing_classes.as_ref(),
-        Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => None,
+        _ => None,
     });
     let first = lists.next()?.clone();
     Some(lists.fold(first, |mut all, list| {

@@ -9,6 +9,7 @@ mod embedded;
 mod explain_driver;
 mod kubernetes;
 mod log;
+mod output;
 mod running;
 mod schema;
 mod self_test;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use nfs_guard_policies::{
     Key, Snapshot,
-    facts::{Kind, Object},
+    facts::{Kind, Object, WorkloadKind},
 };
 
 pub use caches::Caches;
@@ -18,9 +18,22 @@ pub use look_up::LookUp;
 
 use crate::fault::Fault;
 
-/// The kinds the caches hold.
-pub const CACHED: [Kind; 5] =
-    [Kind::Namespace, Kind::Claim, Kind::Volume, Kind::Class, Kind::CsiDriver];
+/// The kinds the caches hold; each is watched.
+pub const CACHED: [Kind; 13] = [
+    Kind::Namespace,
+    Kind::Claim,
+    Kind::Volume,
+    Kind::Class,
+    Kind::CsiDriver,
+    Kind::Workload(WorkloadKind::StatefulSet),
+    Kind::Workload(WorkloadKind::Deployment),
+    Kind::Workload(WorkloadKind::DaemonSet),
+    Kind::Workload(WorkloadKind::ReplicaSet),
+    Kind::Workload(WorkloadKind::ReplicationController),
+    Kind::Workload(WorkloadKind::Job),
+    Kind::Workload(WorkloadKind::CronJob),
+    Kind::Workload(WorkloadKind::Pod),
+];
 
 /// A cluster to judge in.
 #[derive(Clone, Debug)]
@@ -70,6 +83,18 @@ impl View {
         match &self.look_up {
             Some(look_up) => look_up.all(keys).await,
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// That object, if it exists after all. The apiserver is asked even if it said a
+    /// moment ago that there is none.
+    ///
+    /// # Errors
+    /// [`Fault::LookUp`] when the apiserver could not say.
+    pub async fn look_up_afresh(&self, key: &Key) -> Result<Option<Object<'static>>, Fault> {
+        match &self.look_up {
+            Some(look_up) => look_up.one(key).await,
+            None => Ok(None),
         }
     }
 }

@@ -235,11 +235,25 @@ fn is_list(value: &Value) -> bool {
 /// Why a JSON text is no object of that kind: the field, and what is wrong with
 /// it. It reads the text once more, which only ever costs the one who sent it.
 pub(crate) fn problem(kind: Kind, text: &str) -> String {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    why_not(text, |json| Object::read(kind, json).map(drop))
+}
+
+/// Reads JSON and remembers where in it it is.
+pub(crate) type Tracked<'t, 'j, 'x> = serde_path_to_error::Deserializer<
+    't,
+    't,
+    &'j mut serde_json::Deserializer<serde_json::de::StrRead<'x>>,
+>;
+
+/// Why a JSON text is not what `read` reads: the field, and what is wrong with it.
+pub(crate) fn why_not<'x>(
+    text: &'x str,
+    read: impl FnOnce(Tracked<'_, '_, 'x>) -> Result<(), serde_json::Error>,
+) -> String {
+    let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
-    let deserializer = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    match Object::read(kind, deserializer) {
-        Ok(_) => "it cannot be read".to_owned(),
+    match read(serde_path_to_error::Deserializer::new(&mut json, &mut track)) {
+        Ok(()) => "it cannot be read".to_owned(),
         Err(error) => clip(&format!("{}: {}", track.path(), without_values(&error))),
     }
 }

@@ -62,7 +62,10 @@ impl FindingReport {
         let volume = finding.wrong.volume();
         let why = match &finding.wrong {
             Wrong::Storage { resolved, .. } => resolved.to_string(),
-            Wrong::OwnerChangedAtEveryMount { .. } | Wrong::PolicyWithoutGroup => finding.message(),
+            Wrong::Turned { .. }
+            | Wrong::ModeChanged { .. }
+            | Wrong::OwnerChangedAtEveryMount { .. }
+            | Wrong::PolicyWithoutGroup => finding.message(),
         };
         Self {
             rule: finding.rule,

@@ -3,21 +3,32 @@
 
 mod answer;
 mod reading;
+mod scale;
 
 use nfs_guard_policies::{
-    Change, Gate, Subject, Texts,
-    facts::{Kind, Object, Scope},
+    Change, Gate, Operation, Subject, Texts,
+    facts::{Kind, Object, Scope, WorkloadKind},
+    rules::{RULES, Reads},
     text::Text,
 };
 use serde::Deserialize;
 
-use self::reading::{Held, Objects};
+use self::{
+    reading::{Held, Objects},
+    scale::Replicas,
+};
 use crate::{fault::Fault, manifest};
 
 pub use answer::Answer;
+pub(crate) use scale::Scale;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+
+/// The part of a workload that says how many replicas it has, and what the apiserver
+/// writes of it.
+const SCALE: &str = "scale";
+const SCALE_KIND: (&str, &str) = ("autoscaling", "Scale");
 
 /// Longer than any uid: those of an apiserver have 36 characters.
 const LONGEST_UID: usize = 128;
@@ -30,6 +41,9 @@ pub struct Request<'a> {
     /// Whether the write will not be kept.
     pub dry_run: Option<bool>,
     kind: GroupVersionKind<'a>,
+    /// What is addressed. It is not of `kind` where a part of it is written that has
+    /// a kind of its own.
+    resource: GroupVersionResource<'a>,
     /// Part of the object that is addressed, e.g. `scale`.
     sub_resource: Option<Text<'a>>,
     namespace: Option<Text<'a>>,
@@ -47,6 +61,17 @@ struct GroupVersionKind<'a> {
     version: Text<'a>,
     #[serde(borrow)]
     kind: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GroupVersionResource<'a> {
+    #[serde(borrow)]
+    group: Text<'a>,
+    #[serde(borrow)]
+    version: Text<'a>,
+    #[serde(borrow)]
+    resource: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,23 +125,40 @@ impl<'a> Request<'a> {
                 new: self.facts(kind, "object", object)?,
                 old: self.facts(kind, "oldObject", old)?,
             },
+            "DELETE" if is_read(gate, |reads| is_deletion(reads, kind)) => {
+                Change::Delete(self.facts(kind, "oldObject", old)?)
+            }
             "DELETE" | "CONNECT" => return Ok(None),
             other => {
                 let found = manifest::clip(&format!("no operation is called {other}"));
                 return Err(Fault::NotAReview(found));
             }
         };
-        // Of a Namespace the apiserver says it lies in itself.
-        let namespace = match kind.scope() {
-            Scope::Namespaced => {
-                let namespace = self.namespace.clone().filter(|namespace| !namespace.is_empty());
-                let missing =
-                    || Fault::NotAReview(format!("its request names no namespace for a {kind}"));
-                namespace.ok_or_else(missing)?
-            }
-            Scope::Cluster => Text::default(),
-        };
+        let namespace = self.namespace_of(kind)?;
         Ok(Some(Subject { gate, change, namespace, user: self.user_info.username.clone() }))
+    }
+
+    /// The workload that the request scales, if that gate reads it; `None` when it is
+    /// another request. It takes the objects with it, and so is asked once.
+    ///
+    /// # Errors
+    /// [`Fault::Object`] when an object is no `Scale`.
+    pub(crate) fn scale(&mut self, gate: Gate) -> Result<Option<Scale<'a>>, Fault> {
+        let Some(kind) = self.scaled_kind() else { return Ok(None) };
+        let is_scaling = |reads: &Reads| reads.scale && reads.kind == Kind::Workload(kind);
+        if self.operation != *"UPDATE" || !is_read(gate, is_scaling) {
+            return Ok(None);
+        }
+        let (object, old) =
+            (std::mem::take(&mut self.object), std::mem::take(&mut self.old_object));
+        Ok(Some(Scale {
+            gate,
+            kind,
+            namespace: self.namespace_of(Kind::Workload(kind))?,
+            user: self.user_info.username.clone(),
+            from: Replicas::read(&self.uid, "oldObject", old.text())?,
+            to: Replicas::read(&self.uid, "object", object.text())?,
+        }))
     }
 
     /// The groups of who makes the write.
@@ -124,10 +166,14 @@ impl<'a> Request<'a> {
         self.user_info.groups.iter().flatten()
     }
 
-    /// Group and version of the kind of object, as in a manifest.
+    /// Group and version of the kind of object, as in a manifest; of the workload,
+    /// where that is scaled.
     #[must_use]
     pub fn api_version(&self) -> String {
-        let GroupVersionKind { group, version, kind: _ } = &self.kind;
+        let (group, version) = match self.scaled_kind() {
+            Some(_) => (&self.resource.group, &self.resource.version),
+            None => (&self.kind.group, &self.kind.version),
+        };
         if group.is_empty() { version.to_string() } else { format!("{group}/{version}") }
     }
 
@@ -136,6 +182,31 @@ impl<'a> Request<'a> {
     fn judged_kind(&self) -> Option<Kind> {
         let whole = self.sub_resource.as_deref().is_none_or(str::is_empty);
         Kind::find(&self.kind.group, &self.kind.kind).filter(|_| whole)
+    }
+
+    /// The kind of workload it scales, if it scales one.
+    fn scaled_kind(&self) -> Option<WorkloadKind> {
+        let GroupVersionResource { group, version: _, resource } = &self.resource;
+        let scales = self.sub_resource.as_deref() == Some(SCALE)
+            && (&*self.kind.group, &*self.kind.kind) == SCALE_KIND;
+        WorkloadKind::ALL.into_iter().filter(|_| scales).find(|kind| {
+            let kind = Kind::Workload(*kind);
+            *resource == *kind.resource() && *group == *kind.group()
+        })
+    }
+
+    /// The namespace of its object, which is of that kind.
+    fn namespace_of(&self, kind: Kind) -> Result<Text<'a>, Fault> {
+        match kind.scope() {
+            Scope::Namespaced => {
+                let namespace = self.namespace.clone().filter(|namespace| !namespace.is_empty());
+                let missing =
+                    || Fault::NotAReview(format!("its request names no namespace for a {kind}"));
+                namespace.ok_or_else(missing)
+            }
+            // Of a Namespace the apiserver says it lies in itself.
+            Scope::Cluster => Ok(Text::default()),
+        }
     }
 
     fn facts(
@@ -159,3 +230,15 @@ impl<'a> Request<'a> {
         }
     }
 }
+
+fn is_deletion(reads: &Reads, kind: Kind) -> bool {
+    reads.kind == kind && reads.operations.contains(&Operation::Delete)
+}
+
+/// Whether there is a rule that reads that at that gate.
+fn is_read(gate: Gate, is_it: impl Fn(&Reads) -> bool) -> bool {
+    RULES.iter().flat_map(|rule| rule.reads(gate)).any(is_it)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,14 @@
 //! From the body of a request to the answer: the engine's call, with whatever
 //! the caches lacked looked up in between.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use nfs_guard_policies::{Gate, Key, Outcome, Policy, Subject, Verdict, decide};
+use nfs_guard_policies::{
+    Cluster as _, Gate, Key, Lookup, Outcome, Policy, Subject, Verdict, decide,
+    facts::{Object, Workload},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
     config::Fingerprint,
     fault::Fault,
     metrics::Metrics,
-    review::{Answer, Request},
+    review::{Answer, Request, Scale},
 };
 
 /// Most rounds of look-ups for one request: claim, then volume, then class.
@@ -85,13 +88,16 @@ impl Reviewer {
     /// A [`Fault`] when there is no decision.
     pub async fn review(&self, gate: Gate, body: &[u8], time: Duration) -> Result<Answer, Fault> {
         let started = Instant::now();
-        let mut request = Request::read(gate, body)?;
-        let Some(subject) = request.subject(gate)? else {
-            return Ok(Answer::unjudged(&request.uid));
-        };
+        let deadline = Deadline { granted: time, at: started + time };
         let in_force = self.in_force.load_full();
         let InForce { policy, config } = &*in_force;
-        let verdict = self.judge(policy, &subject, time).await?;
+        let mut request = Request::read(gate, body)?;
+        let subject = match request.scale(gate)? {
+            Some(scale) => self.update_by(scale, policy, deadline).await?,
+            None => request.subject(gate)?,
+        };
+        let Some(subject) = subject else { return Ok(Answer::unjudged(&request.uid)) };
+        let verdict = self.judge(policy, &subject, deadline).await?;
         let took = started.elapsed();
         self.metrics.decided(&subject, &verdict, took);
         let is_due = Decision::is_due(&verdict);
@@ -101,13 +107,38 @@ impl Reviewer {
         Ok(Answer::of(&request.uid, &verdict, is_due))
     }
 
+    /// The update of its workload that a scaling stands for; none where nothing is
+    /// judged, or where the workload is gone, which the apiserver will say itself.
+    async fn update_by<'a>(
+        &self,
+        scale: Scale<'a>,
+        policy: &Policy,
+        deadline: Deadline,
+    ) -> Result<Option<Subject<'a>>, Fault> {
+        let key = scale.workload();
+        if policy.excluded_namespaces.iter().any(|glob| glob.matches(&key.namespace)) {
+            return Ok(None);
+        }
+        let cached = self.view.load().workload(scale.kind(), &key.namespace, &key.name);
+        let workload = match cached {
+            Lookup::Found(workload) => Some(Workload::clone(&workload)),
+            Lookup::Missing | Lookup::NotSynced => {
+                let look_up = self.view.look_up_afresh(&key);
+                match deadline.meet(std::slice::from_ref(&key), look_up).await? {
+                    Some(Object::Workload(workload)) => Some(workload),
+                    _ => None,
+                }
+            }
+        };
+        Ok(workload.map(|workload| scale.of(workload)))
+    }
+
     async fn judge(
         &self,
         policy: &Policy,
         subject: &Subject<'_>,
-        time: Duration,
+        deadline: Deadline,
     ) -> Result<Verdict, Fault> {
-        let deadline = Instant::now() + time;
         let mut cluster = self.view.load();
         let mut asked = HashSet::new();
         let mut round = 0;
@@ -125,9 +156,7 @@ impl Reviewer {
                 return Ok(verdict);
             }
             let found = if round < ROUNDS {
-                let look_up = self.view.look_up(&wanted);
-                let in_time = tokio::time::timeout_at(deadline, look_up).await;
-                in_time.unwrap_or_else(|_| Err(Fault::Deadline { time, keys: list(&wanted) }))
+                deadline.meet(&wanted, self.view.look_up(&wanted)).await
             } else {
                 Err(Fault::TooDeep { rounds: ROUNDS, keys: list(&wanted) })
             };
@@ -145,6 +174,25 @@ impl Reviewer {
                 Err(fault) => return Err(fault),
             }
         }
+    }
+}
+
+/// When a decision has to be there.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    granted: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    /// What a look-up of those objects finds, if it does in time.
+    async fn meet<T>(
+        self,
+        keys: &[Key],
+        look_up: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let late = |_| Err(Fault::Deadline { time: self.granted, keys: list(keys) });
+        tokio::time::timeout_at(self.at, look_up).await.unwrap_or_else(late)
     }
 }
 
@@ -171,14 +219,14 @@ mod tests {
     use super::*;
     use crate::{audit::audit, cluster::LookUp};
 
-    const TIME: Duration = Duration::from_secs(2);
+    pub(super) const TIME: Duration = Duration::from_secs(2);
 
     /// What an apiserver answers to a GET of that path.
-    type Answers = fn(&str) -> Option<(u16, Value)>;
+    pub(super) type Answers = fn(&str) -> Option<(u16, Value)>;
 
     /// A reviewer whose caches hold the critical namespace and nothing else, and
     /// the number of look-ups it made. No answer means the apiserver hangs.
-    fn reviewer(answers: Answers) -> (Reviewer, Arc<AtomicUsize>) {
+    pub(super) fn reviewer(answers: Answers) -> (Reviewer, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
         let apiserver = tower::service_fn(move |request: HttpRequest<Body>| {
@@ -215,7 +263,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn absent() -> (u16, Value) {
+    pub(super) fn absent() -> (u16, Value) {
         (
             404,
             json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
@@ -316,3 +364,6 @@ mod tests {
         assert!(matches!(fault, Fault::LookUp { .. }), "{fault:?}");
     }
 }
+
+#[cfg(test)]
+mod scaling;

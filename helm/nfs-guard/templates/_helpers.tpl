@@ -35,7 +35,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-The writes the guard judges. A test holds this list and the next to what its rules read.
+The writes in namespaces that the guard judges. A test holds this list and the next two to
+what its rules read.
 */}}
 {{- define "nfs-guard.validatingRules" -}}
 - apiGroups: [apps]
@@ -53,6 +54,32 @@ The writes the guard judges. A test holds this list and the next to what its rul
   resources: [jobs, cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
+- apiGroups: [apps]
+  apiVersions: [v1]
+  resources: [statefulsets/scale, deployments/scale, replicasets/scale]
+  operations: [UPDATE]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [replicationcontrollers/scale]
+  operations: [UPDATE]
+  scope: Namespaced
+{{- end }}
+
+{{/*
+The writes beside all namespaces that the guard judges.
+*/}}
+{{- define "nfs-guard.clusterRules" -}}
+- apiGroups: [""]
+  apiVersions: [v1]
+  resources: [persistentvolumes, namespaces]
+  operations: [CREATE, UPDATE]
+  scope: Cluster
+- apiGroups: [storage.k8s.io]
+  apiVersions: [v1]
+  resources: [storageclasses]
+  operations: [CREATE, UPDATE, DELETE]
+  scope: Cluster
 {{- end }}
 
 {{/*
@@ -84,8 +111,8 @@ The writes the guard may add to.
 
 {{/*
 What every webhook entry has, whatever its tier. Called with the root as `root`, the
-path on the guard as `path`, its rules as `rules`, and match conditions of its
-own as `matchConditions`.
+path on the guard as `path`, its rules as `rules`, match conditions of its own as
+`matchConditions`, and how long the API server waits as `timeoutSeconds`.
 
 An error in a match condition makes the API server skip an entry that may be
 ignored, and refuse the request for one that may not. So every field that may
@@ -115,7 +142,7 @@ matchConditions:
       !has(oldObject.metadata.deletionTimestamp)
   {{- .matchConditions | nindent 2 }}
 sideEffects: NoneOnDryRun
-timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
+timeoutSeconds: {{ .timeoutSeconds }}
 {{- end }}
 
 {{/*
@@ -124,14 +151,40 @@ An entry that judges.
 {{- define "nfs-guard.validatingEntry" -}}
 {{- $rules := include "nfs-guard.validatingRules" . -}}
 {{- $conditions := include "nfs-guard.validatingConditions" . -}}
-{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/validate" "rules" $rules "matchConditions" $conditions) -}}
+{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/validate" "rules" $rules "matchConditions" $conditions "timeoutSeconds" .Values.webhook.timeoutSeconds) -}}
 {{- end }}
 
 {{- define "nfs-guard.validatingConditions" -}}
-# Updates of finalizers and the like are none of the guard's business.
+{{ include "nfs-guard.changeCondition" . }}
+# With fewer replicas nothing comes to lie anywhere. Not even a guard that is away keeps
+# somebody from scaling down.
+- name: not-scaled-down
+  expression: >-
+    request.?subResource.orValue('') != 'scale' ||
+    object.?spec.?replicas.orValue(0) > oldObject.?spec.?replicas.orValue(0)
+{{- end }}
+
+{{/*
+An entry that judges what lies beside all namespaces. One second is what a volume is kept
+from its claim at the most: a single worker binds them, one after another.
+*/}}
+{{- define "nfs-guard.clusterEntry" -}}
+{{- $rules := include "nfs-guard.clusterRules" . -}}
+{{- $conditions := include "nfs-guard.changeCondition" . -}}
+{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/validate" "rules" $rules "matchConditions" $conditions "timeoutSeconds" 1) -}}
+{{- end }}
+
+{{/*
+Updates of finalizers, of a status and the like are none of the guard's business. A
+StorageClass has no spec; these are the fields of it that can be changed.
+*/}}
+{{- define "nfs-guard.changeCondition" -}}
 - name: spec-labels-or-annotations-change
   expression: >-
     request.operation != 'UPDATE' ||
+    (request.resource.resource == 'storageclasses' && (
+    object.?mountOptions != oldObject.?mountOptions ||
+    object.?allowedTopologies != oldObject.?allowedTopologies)) ||
     has(object.spec) != has(oldObject.spec) ||
     (has(object.spec) && object.spec != oldObject.spec) ||
     has(object.metadata.labels) != has(oldObject.metadata.labels) ||
@@ -146,7 +199,7 @@ An entry that adds to what is written.
 {{- define "nfs-guard.mutatingEntry" -}}
 {{- $rules := include "nfs-guard.mutatingRules" . -}}
 {{- $conditions := include "nfs-guard.mutatingConditions" . -}}
-{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/mutate" "rules" $rules "matchConditions" $conditions) -}}
+{{- include "nfs-guard.webhookEntry" (dict "root" . "path" "/mutate" "rules" $rules "matchConditions" $conditions "timeoutSeconds" .Values.webhook.timeoutSeconds) -}}
 {{- end }}
 
 {{/*

@@ -79,6 +79,8 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["get", "namespaces"],
         &["watch", "storageclasses.storage.k8s.io"],
         &["watch", "csidrivers.storage.k8s.io"],
+        &["watch", "pods", "--all-namespaces"],
+        &["watch", "statefulsets.apps", "--all-namespaces"],
         &["watch", own_validating],
         &["patch", own_validating],
         &["patch", own_mutating],
@@ -98,7 +100,9 @@ fn grants_what_the_guard_needs_and_no_more() {
         &["delete", own_validating],
         &["delete", own_mutating],
         &["update", "persistentvolumeclaims"],
-        &["get", "pods"],
+        &["delete", "pods"],
+        &["get", "pods", "--subresource=log"],
+        &["patch", "statefulsets.apps"],
     ] {
         assert!(!can(withheld), "{withheld:?} is withheld");
     }

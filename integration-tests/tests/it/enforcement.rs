@@ -1,13 +1,12 @@
 //! What users and controllers of a real cluster can write, with the guard in
 //! the way.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use nfs_guard_integration_tests::{
     Harness, Kubectl, Ran, User, http,
     wait::{Progress, wait_for},
 };
-use nfs_guard_policies::{Gate, rules::RULES};
 use serde_json::{Value, json};
 
 use crate::manifests::{CRITICAL, VAULT_ON_NFS, claim, set, static_volume};
@@ -270,7 +269,7 @@ fn the_apiserver_was_told_which_ca_to_trust() {
     let secret = operator.in_namespace("nfs-guard").get(&["secret", "nfs-guard-tls"]);
     // Helm made it, empty.
     assert_eq!(secret["type"], "Opaque");
-    for (_, kind, names) in CONFIGURATIONS {
+    for (kind, names) in CONFIGURATIONS {
         let entries = entries(&operator, kind);
         let found: Vec<_> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
         assert_eq!(found, *names);
@@ -281,60 +280,21 @@ fn the_apiserver_was_told_which_ca_to_trust() {
     }
 }
 
-#[test]
-fn the_chart_sends_what_the_rules_read() {
-    let cluster = Harness::shared();
-    let operator = cluster.kubectl(User::Operator);
-    for (gate, kind, _) in CONFIGURATIONS {
-        let reads = RULES.iter().flat_map(|rule| rule.reads(gate));
-        let wanted: BTreeSet<_> = reads
-            .flat_map(|reads| {
-                let (group, resource) = (reads.kind.group(), reads.kind.resource());
-                let operations = reads.operations.iter();
-                operations.map(move |operation| triple(group, resource, operation.as_str()))
-            })
-            .collect();
-        for entry in entries(&operator, kind) {
-            assert_eq!(sent(&entry), wanted, "{}", entry["name"]);
-        }
-    }
-}
-
-/// The chart's webhook configurations: which of the guard's gates they lead to,
-/// their kind, and the names of their entries.
-const CONFIGURATIONS: [(Gate, &str, &[&str]); 2] = [
+/// The chart's webhook configurations: their kind, and the names of their entries.
+const CONFIGURATIONS: [(&str, &[&str]); 2] = [
     (
-        Gate::Validating,
         "validatingwebhookconfiguration",
-        &["critical.validate.nfs-guard.io", "validate.nfs-guard.io"],
+        &[
+            "critical.validate.nfs-guard.io",
+            "validate.nfs-guard.io",
+            "cluster.validate.nfs-guard.io",
+        ],
     ),
-    (Gate::Mutating, "mutatingwebhookconfiguration", &["mutate.nfs-guard.io"]),
+    ("mutatingwebhookconfiguration", &["mutate.nfs-guard.io"]),
 ];
 
 fn entries(operator: &Kubectl, kind: &str) -> Vec<Value> {
     operator.get(&[kind, "nfs-guard"])["webhooks"].as_array().unwrap().clone()
-}
-
-/// Group, resource and operation of every write that entry is called for.
-fn sent(entry: &Value) -> BTreeSet<[String; 3]> {
-    let mut sent = BTreeSet::new();
-    for rule in entry["rules"].as_array().unwrap() {
-        for group in texts(&rule["apiGroups"]) {
-            for resource in texts(&rule["resources"]) {
-                let operations = texts(&rule["operations"]);
-                sent.extend(operations.map(|operation| triple(group, resource, operation)));
-            }
-        }
-    }
-    sent
-}
-
-fn triple(group: &str, resource: &str, operation: &str) -> [String; 3] {
-    [group, resource, operation].map(str::to_owned)
-}
-
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
 }
 
 /// Waits until the guard's watch has told it of a namespace's new label.

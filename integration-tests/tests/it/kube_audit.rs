@@ -6,9 +6,9 @@ use nfs_guard_integration_tests::{
     Harness,
     wait::{Progress, wait_for},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::manifests::{CRITICAL, claim, set};
+use crate::manifests::{CRITICAL, apply_denied_warned_and_added_to};
 
 /// Far longer than a line takes to be written.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -17,12 +17,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 fn the_api_servers_own_audit_log_tells_the_same_and_names_the_record() {
     let cluster = Harness::shared();
     let namespace = cluster.namespace("audit", CRITICAL);
-    let kubectl = namespace.kubectl();
-    assert_eq!(kubectl.apply(&set("denied", Some("nfs-proxmox")).to_string()).code, 1);
-    kubectl.apply(&claim("warned", Some("fast-ssd")).to_string()).expect_success();
-    let mut added_to = set("added-to", Some("proxmox-lvm-encrypted"));
-    added_to["spec"]["template"]["spec"]["securityContext"] = json!({"fsGroup": 1000});
-    kubectl.apply(&added_to.to_string()).expect_success();
+    apply_denied_warned_and_added_to(&namespace.kubectl());
 
     let entry = "critical.validate.nfs-guard.io";
     for (name, entry, decision, webhook) in [

@@ -1,5 +1,6 @@
 //! What the tests write, as a person would.
 
+use nfs_guard_integration_tests::Kubectl;
 use serde_json::{Value, json};
 
 /// Labels of a namespace in which everything is critical.
@@ -42,6 +43,17 @@ pub(crate) fn claim(name: &str, class: Option<&str>) -> Value {
         claim["spec"]["storageClassName"] = json!(class);
     }
     claim
+}
+
+/// Applies, where all is critical, an object of each name: `denied`, `warned`, and
+/// `added-to`, whose `fsGroup` brings a change policy with it.
+#[track_caller]
+pub(crate) fn apply_denied_warned_and_added_to(kubectl: &Kubectl) {
+    assert_eq!(kubectl.apply(&set("denied", Some("nfs-proxmox")).to_string()).code, 1);
+    kubectl.apply(&claim("warned", Some("fast-ssd")).to_string()).expect_success();
+    let mut added_to = set("added-to", Some("proxmox-lvm-encrypted"));
+    added_to["spec"]["template"]["spec"]["securityContext"] = json!({"fsGroup": 1000});
+    kubectl.apply(&added_to.to_string()).expect_success();
 }
 
 /// A static volume on NFS, of a class that exists in name only.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     embedded::{Embedded, set_on_nfs},
-    manifests::{CRITICAL, claim, set},
+    manifests::{CRITICAL, apply_denied_warned_and_added_to},
 };
 
 /// promtool, or nothing where it cannot be built, which a person is told. With
@@ -49,12 +49,7 @@ fn promtool_finds_nothing_wrong_with_the_guard_of_a_cluster() {
     let Some(promtool) = promtool() else { return };
     let cluster = Harness::shared();
     let namespace = cluster.namespace("promtool", CRITICAL);
-    let kubectl = namespace.kubectl();
-    assert_eq!(kubectl.apply(&set("denied", Some("nfs-proxmox")).to_string()).code, 1);
-    kubectl.apply(&claim("warned", Some("fast-ssd")).to_string()).expect_success();
-    let mut added_to = set("added-to", Some("proxmox-lvm-encrypted"));
-    added_to["spec"]["template"]["spec"]["securityContext"] = json!({"fsGroup": 1000});
-    kubectl.apply(&added_to.to_string()).expect_success();
+    apply_denied_warned_and_added_to(&namespace.kubectl());
     let seen = [
         "nfs_guard_findings_total{rule=\"critical-on-nfs\",decision=\"deny\"}",
         "nfs_guard_findings_total{rule=\"critical-on-nfs\",decision=\"warn\"}",

@@ -61,7 +61,15 @@ impl Metadata<'_> {
     /// Whether the object says that a controller made it and looks after it.
     #[must_use]
     pub fn is_controlled(&self) -> bool {
-        self.owner_references.iter().any(|owner| owner.controller == Some(true))
+        self.controller().is_some()
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// The owner that the object says made it and looks after it.
+    #[must_use]
+    pub fn controller(&self) -> Option<&OwnerReference<'a>> {
+        self.owner_references.iter().find(|owner| owner.controller == Some(true))
     }
 }
 

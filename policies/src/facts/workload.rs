@@ -2,8 +2,13 @@ use std::ops::Range;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Claim, Metadata, PodSpec, PodTemplate, WorkloadKind, nullable};
-use crate::text::{Reduce, Strings};
+use super::{
+    Claim, Metadata, PodSpec, PodTemplate, PodVolume, PodVolumeSource, WorkloadKind, nullable,
+};
+use crate::{
+    in_tree::{self, InTree},
+    text::{Reduce, Strings},
+};
 
 /// Something that runs pods, whatever its kind: its own metadata, the pod it
 /// makes or is, and the claims it makes for it.
@@ -42,6 +47,18 @@ impl<'a> Workload<'a> {
             | WorkloadKind::Job => Templated::deserialize(deserializer)?.into_workload(kind),
         };
         Ok(workload)
+    }
+
+    /// Whether its pods have volumes that outlive them, or may have.
+    #[must_use]
+    pub fn has_persistent_volumes(&self) -> bool {
+        let outlives = |volume: &PodVolume<'_>| match &volume.source {
+            Some(PodVolumeSource::Other(source)) => {
+                in_tree::find(source) != Some(InTree::Ephemeral)
+            }
+            _ => true,
+        };
+        !self.claim_templates.is_empty() || self.template.spec.volumes.iter().any(outlives)
     }
 
     /// The same with that many replicas, as its sub-resource `scale` sets them.

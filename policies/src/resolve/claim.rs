@@ -93,7 +93,10 @@ impl Resolver<'_> {
             hops.push(Hop::Volume(volume.into()));
             let volume_facts = self.cluster.volume(volume);
             return match self.found(facts::Kind::Volume, "", volume, volume_facts) {
-                Ok(Some(volume)) => self.volume(&volume, hops),
+                Ok(Some(volume)) => {
+                    let bound_since = claim.metadata.creation_timestamp;
+                    Storage { bound_since, ..self.volume(&volume, hops) }
+                }
                 Ok(None) => Unknown::NoSuchVolume(volume.into()).into(),
                 Err(unknown) => unknown.into(),
             };

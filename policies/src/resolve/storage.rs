@@ -1,5 +1,9 @@
 //! From a volume, or a driver, to the storage and how the kubelet mounts it.
 
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+
 use super::{Resolver, Volume};
 use crate::{
     backing::{Backing, Hop, Kind, Nfs, Unknown},
@@ -23,6 +27,8 @@ pub(super) struct Storage {
     /// Each way it may be mounted: while it is not decided which of several
     /// volumes it will be, what is true of one of them counts.
     pub(super) mounts: Vec<Mount>,
+    /// Since when the claim is there that is bound to it; absent while none is.
+    pub(super) bound_since: Option<Timestamp>,
 }
 
 /// What a driver is told of a volume.
@@ -57,7 +63,7 @@ pub(super) enum Mount {
 
 impl Storage {
     fn new(backing: Backing, mount: Mount) -> Self {
-        Self { backing, mounts: vec![mount] }
+        Self { backing, mounts: vec![mount], bound_since: None }
     }
 
     /// The same, handed over raw: no mount, unless its driver is known to make
@@ -70,8 +76,11 @@ impl Storage {
         Self::new(backing, Mount::KeepsOwner)
     }
 
+    /// What has been there for longer is borne with sooner: of equally bad ends the
+    /// newest is the worst.
     pub(super) fn is_worse(&self, than: &Self) -> bool {
-        self.rank() < than.rank()
+        let age = |storage: &Self| storage.bound_since.unwrap_or(Timestamp::MAX);
+        (self.rank(), Reverse(age(self))) < (than.rank(), Reverse(age(than)))
     }
 
     /// The worst comes first: NFS, then what nobody can name, then the rest.

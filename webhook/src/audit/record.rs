@@ -82,7 +82,7 @@ pub struct Decision {
     user: String,
     /// The groups the user is in: the first 32.
     groups: Vec<String>,
-    /// CREATE or UPDATE.
+    /// CREATE, UPDATE or DELETE. Where a workload was scaled, it is the UPDATE of that.
     operation: &'static str,
     /// Whether the write would not have been kept anyway.
     dry_run: bool,

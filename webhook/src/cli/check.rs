@@ -5,7 +5,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use jiff::Timestamp;
 use nfs_guard_policies::{
     Change, Effect, Gate, Operation, Outcome, Policy, Snapshot, Subject, Verdict, decide,
@@ -14,7 +14,7 @@ use nfs_guard_policies::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ClusterArgument, ConfigArgument, Exit, Failure, printed, tell};
+use super::{ClusterArgument, ConfigArgument, Exit, Failure, output::Output, tell};
 use crate::{
     config,
     manifest::{InputError, Manifest, Manifests},
@@ -36,17 +36,9 @@ pub(super) struct Check {
     cluster: ClusterArgument,
     #[command(flatten)]
     config: ConfigArgument,
-    /// Form of the answer
+    /// Form of the answer; `nfs-guard schema check` describes the JSON
     #[arg(short, long, default_value = "table")]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// For a person.
-    Table,
-    /// For a machine; `nfs-guard schema check` describes it.
-    Json,
 }
 
 /// The answer of `check`, version 1.
@@ -95,13 +87,7 @@ impl Check {
                 names.join(", ")
             ));
         }
-        match self.output {
-            Output::Table => printed(print_table(&mut anstream::stdout(), &report))?,
-            Output::Json => {
-                let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                printed(writeln!(io::stdout(), "{text}"))?;
-            }
-        }
+        self.output.print(&report, print_table)?;
         if !errors.is_empty() {
             return Err(Failure::Input(errors));
         }

@@ -13,7 +13,7 @@ use nfs_guard_policies::{
 };
 use serde::Serialize;
 
-use super::{ConfigArgument, Exit, Failure, printed};
+use super::{ConfigArgument, Exit, Failure, output::print_json, printed};
 use crate::{config, manifest::InputError};
 
 /// Say what the volumes of a driver end up on, when, and how that is known
@@ -85,8 +85,7 @@ impl ExplainDriver {
             }
             Output::Json => {
                 let report = DriversReport { version: 1, drivers };
-                let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                printed(writeln!(io::stdout(), "{text}"))?;
+                print_json(&report)?;
             }
             Output::Markdown => {
                 printed(write!(io::stdout(), "{}", page::markdown(&drivers)))?;

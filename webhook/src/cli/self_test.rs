@@ -12,7 +12,7 @@ use std::{
 use anstyle::AnsiColor;
 use anyhow::Context as _;
 use bytes::Bytes;
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use hyper::{StatusCode, Uri};
 use nfs_guard_policies::Policy;
 use serde::Serialize;
@@ -26,7 +26,7 @@ use self::{
     entry::Entry,
     question::{Question, decision, differences},
 };
-use super::{ConfigArgument, Exit, Failure, kubernetes, printed};
+use super::{ConfigArgument, Exit, Failure, kubernetes, output::Output};
 use crate::{client::ReviewClient, config, manifest::InputError};
 
 /// Ask a guard that serves, the way its apiserver does, and compare the answers
@@ -64,14 +64,6 @@ pub(super) struct SelfTest {
 /// Before all is asked again. Nobody tells when the nodes' proxies have learned of an
 /// endpoint, or the kubelets of a configuration.
 const PAUSE: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// For a person.
-    Table,
-    /// For a machine.
-    Json,
-}
 
 /// The answer of `self-test`, version 1.
 #[derive(Debug, Serialize)]
@@ -120,7 +112,7 @@ impl SelfTest {
                 }
                 sleep(PAUSE).await;
             };
-            printed(report.print(&mut anstream::stdout(), self.output))?;
+            self.output.print(&report, |out, report| report.print_lines(out))?;
             Ok(report.exit())
         })
     }
@@ -218,16 +210,6 @@ impl SelfTestReport {
         if self.wrong() == 0 { Exit::Good } else { Exit::Negative }
     }
 
-    fn print(&self, out: &mut impl Write, output: Output) -> io::Result<()> {
-        match output {
-            Output::Table => self.print_lines(out),
-            Output::Json => {
-                let json = serde_json::to_string_pretty(self).map_err(io::Error::from)?;
-                writeln!(out, "{json}")
-            }
-        }
-    }
-
     fn print_lines(&self, out: &mut impl Write) -> io::Result<()> {
         for compared in &self.answers {
             let Compared { entry, review, url, expected, answered, differences, milliseconds } =
@@ -310,7 +292,7 @@ mod tests {
         let bad = SelfTestReport { version: 1, answers: vec![compared(&[]), compared(&["why"])] };
         assert_eq!(bad.exit(), Exit::Negative);
         let mut text = Vec::new();
-        bad.print(&mut text, Output::Table).unwrap();
+        bad.print_lines(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("2 reviews over TLS, 1 with an unexpected answer"), "{text}");
         assert!(text.contains("    why\n"), "{text}");

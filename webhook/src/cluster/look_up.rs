@@ -62,7 +62,8 @@ impl LookUp {
         Ok(all)
     }
 
-    async fn one(&self, key: &Key) -> Result<Option<Object<'static>>, Fault> {
+    /// That object, if it exists.
+    pub(super) async fn one(&self, key: &Key) -> Result<Option<Object<'static>>, Fault> {
         let client = self.client.clone();
         let (namespace, name) = (&*key.namespace, &*key.name);
         let got = match key.kind {

@@ -133,6 +133,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
             match key.as_str() {
                 "uid" => once(&mut seen.uid, "uid", request.uid = map.next_value()?)?,
                 "kind" => once(&mut seen.kind, "kind", request.kind = map.next_value()?)?,
+                "resource" => request.resource = map.next_value()?,
                 "subResource" => request.sub_resource = map.next_value()?,
                 "namespace" => request.namespace = map.next_value()?,
                 "operation" => {

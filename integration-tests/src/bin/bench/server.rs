@@ -2,8 +2,8 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{self, BufRead as _, BufReader},
+    net::SocketAddr,
     path::Path,
     process::Command,
     sync::Arc,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nfs_guard_integration_tests::{binaries, process::Process};
+use nfs_guard_integration_tests::{binaries, http, process::Process};
 use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
@@ -112,12 +112,10 @@ impl Server {
 
     /// The audit records it lost, since its start.
     pub(crate) fn audit_lost(&self) -> Result<f64> {
-        let mut stream = TcpStream::connect(self.admin.context("it has no admin port")?)?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        let admin = self.admin.context("it has no admin port")?;
+        let (_, metrics) = http::try_get(&format!("http://{admin}/metrics"))?;
         let count =
-            answer.lines().find_map(|line| line.strip_prefix("nfs_guard_audit_dropped_total "));
+            metrics.lines().find_map(|line| line.strip_prefix("nfs_guard_audit_dropped_total "));
         Ok(count.context("no such metric")?.parse()?)
     }
 

@@ -8,6 +8,7 @@ use nfs_guard_integration_tests::ControlPlane;
 use nfs_guard_policies::{
     Change, Gate, Policy, Snapshot, Subject, decide,
     facts::{Kind, Object},
+    rules::{RULES, Reads},
     text::{Reduce as _, Strings},
 };
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use crate::manifests::{claim, every_kind};
 const CONFIGURATIONS: &str = "admissionregistration.k8s.io";
 
 #[test]
-fn what_the_caches_hold_may_be_read_and_nothing_else() {
+fn what_the_caches_hold_and_what_is_scaled_may_be_read_and_nothing_else() {
     let control_plane = ControlPlane::shared();
     let _turn = control_plane.share();
     let namespace = control_plane.namespace("reading", &[]);
@@ -44,6 +45,12 @@ fn what_the_caches_hold_may_be_read_and_nothing_else() {
             [group, resource, verb.to_owned()]
         }));
     }
+    let reads = RULES.iter().flat_map(|rule| rule.reads(Gate::Validating));
+    needed.extend(
+        reads
+            .filter(|reads| reads.scale)
+            .map(|Reads { kind, .. }| [kind.group(), kind.resource(), "get"].map(str::to_owned)),
+    );
     assert_eq!(granted, needed);
 }
 

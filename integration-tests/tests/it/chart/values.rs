@@ -93,7 +93,8 @@ fn passes_values_on_to_the_objects() {
         ("MutatingWebhookConfiguration", "/mutate"),
     ] {
         for entry in object(kind)["webhooks"].as_array().unwrap() {
-            assert_eq!(entry["timeoutSeconds"], 7, "{kind}");
+            let cluster = entry["name"] == "cluster.validate.nfs-guard.io";
+            assert_eq!(entry["timeoutSeconds"], if cluster { 1 } else { 7 }, "{kind}");
             assert_eq!(entry["clientConfig"]["caBundle"], Value::Null, "{kind}");
             assert_eq!(
                 entry["clientConfig"]["service"],
@@ -153,6 +154,7 @@ fn who_only_watches_stops_nobody() {
             ["mutate.nfs-guard.io", "Ignore"],
             ["critical.validate.nfs-guard.io", policy],
             ["validate.nfs-guard.io", "Ignore"],
+            ["cluster.validate.nfs-guard.io", "Ignore"],
         ];
         assert_eq!(policies, expected, "{values}");
     }

@@ -23,25 +23,6 @@ fn every_kind_is_judged_by_the_volumes_of_its_pods() {
 }
 
 #[test]
-fn what_a_controller_makes_is_told_and_not_denied() {
-    let volumes = json!([{"name": "v", "nfs": {"server": "nas", "path": "/x"}}]);
-    let free = pod(&volumes);
-    let mut owned = free.clone();
-    owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet",
-        "name": "vault", "uid": "1", "controller": true}]);
-    let controller = "system:serviceaccount:kube-system:statefulset-controller";
-    for (name, user, manifest, expected) in [
-        ("by a person", "developer", &free, Effect::Deny),
-        ("by a person who names an owner", "developer", &owned, Effect::Deny),
-        ("by a controller", controller, &owned, Effect::Warn),
-        ("by a controller, for nobody", controller, &free, Effect::Deny),
-    ] {
-        let told = Judge::incident().by(user).create("vault", manifest).told();
-        assert_eq!(told.0, expected, "{name}");
-    }
-}
-
-#[test]
 fn a_static_pods_image_is_never_held_up() {
     let mut mirror = pod(&json!([{"name": "v", "nfs": {"server": "nas", "path": "/x"}}]));
     mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "1"});

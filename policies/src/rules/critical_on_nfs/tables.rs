@@ -334,7 +334,12 @@ fn says_what_it_had_to_do_without() {
     let blind = Judge { cluster: crate::Snapshot::default(), ..Judge::incident() };
     assert_eq!(
         blind.create("vault", &claim(&json!({}))).missed.not_synced,
-        [facts::Kind::Namespace].into()
+        facts::WorkloadKind::ALL
+            .map(facts::Kind::Workload)
+            .into_iter()
+            .chain([facts::Kind::Namespace])
+            .collect(),
+        "who uses it may make it critical"
     );
 }
 
@@ -350,7 +355,7 @@ fn a_denial_says_what_why_and_what_would_pass() {
              \x20 volumeClaimTemplate audit → {NFS}\n\
              It is critical because namespace vault has the label nfs-guard.io/critical=true.\n\
              StorageClasses here that pass: proxmox-lvm-encrypted.\n\
-             Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for an exception."
+             Does it have to be this storage? Ask whoever runs nfs-guard in this cluster for a StorageExemption."
         )
     );
     let fields: Vec<_> = denial.causes.iter().map(|(field, _)| field.as_str()).collect();

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::*;
-use crate::Effect;
-use crate::testing::{Judge, claim, cluster, incident, set};
+use crate::{
+    Effect,
+    terms::users::BINDERS,
+    testing::{Judge, claim, cluster, incident, set},
+};
 
 #[test]
 fn an_update_is_denied_only_for_what_it_adds() {

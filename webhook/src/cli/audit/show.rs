@@ -11,7 +11,7 @@ use nfs_guard_policies::glob::Glob;
 use super::LogArguments;
 use crate::{
     audit::show::{Filter, Shown},
-    cli::{Exit, Failure, printed},
+    cli::{Exit, Failure, output::Output, printed},
 };
 
 /// Read an audit log: one line for each finding, or the records as they are
@@ -40,7 +40,7 @@ pub(super) struct Show {
     /// Only since then: a time, a date, or how long ago, such as 90m or 2d
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
-    /// Form of the answer
+    /// Form of the answer; the JSON is the lines as they were written
     #[arg(short, long, default_value = "table")]
     output: Output,
 }
@@ -52,14 +52,6 @@ enum Decision {
     Warn,
     Audit,
     Allow,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// For a person.
-    Table,
-    /// For a machine: the lines as they were written.
-    Json,
 }
 
 /// Any text is one.

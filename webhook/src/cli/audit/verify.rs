@@ -1,7 +1,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::LogArguments;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         Digest,
         verify::{Begins, ChainReport, Report, Verifier},
     },
-    cli::{Exit, Failure, printed},
+    cli::{Exit, Failure, output::Output},
     manifest::InputError,
 };
 
@@ -29,17 +29,9 @@ pub(super) struct Verify {
     /// Hash of a record that must be there: the last one that an earlier run told
     #[arg(long, value_name = "HASH")]
     expect: Option<Digest>,
-    /// Form of the answer
+    /// Form of the answer; `nfs-guard schema verify` describes the JSON
     #[arg(short, long, default_value = "table")]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    /// For a person.
-    Table,
-    /// For a machine; `nfs-guard schema verify` describes it.
-    Json,
 }
 
 impl Verify {
@@ -53,13 +45,7 @@ impl Verify {
             let paths: Vec<_> = self.log.paths.iter().map(|path| path.to_string_lossy()).collect();
             return Err(InputError::whole(&paths.join(", "), "no audit record in it".into()).into());
         }
-        match self.output {
-            Output::Table => printed(print_table(&mut anstream::stdout(), &report))?,
-            Output::Json => {
-                let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                printed(writeln!(io::stdout(), "{text}"))?;
-            }
-        }
+        self.output.print(&report, print_table)?;
         Ok(if report.whole { Exit::Good } else { Exit::Negative })
     }
 }

@@ -1,0 +1,159 @@
+//! Who is behind an object: what made it, and who uses it.
+
+use std::sync::Arc;
+
+use crate::{
+    cluster::{Lookup, NotSynced},
+    facts::{
+        Claim, Exemption, Kind, Metadata, OwnerReference, PodVolumeSource, Workload, WorkloadKind,
+    },
+    resolve::Resolver,
+};
+
+/// Deepest chain there is: a pod, its job, its `CronJob`; one more for what
+/// nobody has thought of.
+const DEEPEST: usize = 4;
+
+/// What made an object, the nearest first, as far as the cluster bears it out.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    /// The workloads.
+    pub(crate) chain: Vec<Arc<Workload<'static>>>,
+    /// Whether the last of them, or the object itself, has an owner of a kind that
+    /// the guard cannot read.
+    pub(crate) ends_unreadable: bool,
+}
+
+impl Resolver<'_> {
+    /// The controllers of an object of that namespace, by name and uid: an owner
+    /// that has only the name is another one.
+    pub(crate) fn owners(&self, namespace: &str, metadata: &Metadata<'_>) -> Owners {
+        let mut owners = Owners::default();
+        let mut reference = metadata.controller().cloned();
+        while let Some(OwnerReference { api_version, kind, name, uid, controller: _ }) = reference
+            && owners.chain.len() < DEEPEST
+        {
+            let Some(Kind::Workload(kind)) = Kind::of_manifest(&api_version, &kind) else {
+                owners.ends_unreadable = true;
+                break;
+            };
+            let found = self.cluster.workload(kind, namespace, &name);
+            let found = self.found(Kind::Workload(kind), namespace, &name, found).ok().flatten();
+            let Some(owner) = found.filter(|owner| owner.metadata.uid.as_ref() == Some(&uid))
+            else {
+                break;
+            };
+            reference = owner.metadata.controller().cloned();
+            owners.chain.push(owner);
+        }
+        owners
+    }
+
+    /// The workloads that use a claim: those whose pods mount it, the set that makes
+    /// it from a template, the pod that it is an ephemeral volume of.
+    pub(crate) fn consumers(&self, namespace: &str, claim: &str) -> Vec<Arc<Workload<'static>>> {
+        let mut consumers = self.cluster.consumers(namespace, claim).unwrap_or_else(|NotSynced| {
+            self.not_synced_workloads();
+            Vec::new()
+        });
+        consumers.extend(self.set_of(namespace, claim));
+        consumers.extend(self.pod_of(namespace, claim));
+        consumers
+    }
+
+    /// The set that a claim of that name is made for: `<template>-<set>-<ordinal>`.
+    /// Either name may hold dashes. Names that are guessed: nobody looks further for
+    /// them than memory.
+    pub(crate) fn set_of(&self, namespace: &str, claim: &str) -> Option<Arc<Workload<'static>>> {
+        let (rest, ordinal) = claim.rsplit_once('-')?;
+        let number: u64 = ordinal.parse().ok()?;
+        if number.to_string() != ordinal {
+            return None;
+        }
+        split(rest, |template, set| {
+            let found = self.guessed(WorkloadKind::StatefulSet, namespace, set)?;
+            let mut templates = found.claim_templates.iter();
+            templates.any(|claim| claim.metadata.name == *template).then_some(found)
+        })
+    }
+
+    /// The pod that a claim of that name is an ephemeral volume of: `<pod>-<volume>`
+    /// (`ephemeral.VolumeClaimName`).
+    fn pod_of(&self, namespace: &str, claim: &str) -> Option<Arc<Workload<'static>>> {
+        split(claim, |pod, volume| {
+            let found = self.guessed(WorkloadKind::Pod, namespace, pod)?;
+            let mut volumes = found.template.spec.volumes.iter();
+            let is_ephemeral = volumes.any(|found| {
+                found.name == *volume && matches!(found.source, Some(PodVolumeSource::Ephemeral(_)))
+            });
+            is_ephemeral.then_some(found)
+        })
+    }
+
+    fn guessed(
+        &self,
+        kind: WorkloadKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Workload<'static>>> {
+        match self.cluster.workload(kind, namespace, name) {
+            Lookup::Found(workload) => Some(workload),
+            Lookup::Missing => None,
+            Lookup::NotSynced => {
+                self.not_synced(Kind::Workload(kind));
+                None
+            }
+        }
+    }
+
+    /// A claim by name, if it is there.
+    pub(crate) fn claim_called(&self, namespace: &str, name: &str) -> Option<Arc<Claim<'static>>> {
+        let claim = self.cluster.claim(namespace, name);
+        self.found(Kind::Claim, namespace, name, claim).ok().flatten()
+    }
+
+    /// The exemptions of a namespace.
+    pub(crate) fn exemptions(&self, namespace: &str) -> Vec<Arc<Exemption<'static>>> {
+        let exemptions = self.cluster.exemptions(namespace);
+        self.enumerated(Kind::Exemption, exemptions).unwrap_or_default()
+    }
+
+    /// The claims of that namespace, or of all.
+    pub(crate) fn claims_of(&self, namespace: Option<&str>) -> Vec<Arc<Claim<'static>>> {
+        self.enumerated(Kind::Claim, self.cluster.claims(namespace)).unwrap_or_default()
+    }
+
+    /// The workloads of that namespace, or of all.
+    pub(crate) fn workloads_of(&self, namespace: Option<&str>) -> Vec<Arc<Workload<'static>>> {
+        self.cluster.workloads(namespace).unwrap_or_else(|NotSynced| {
+            self.not_synced_workloads();
+            Vec::new()
+        })
+    }
+
+    fn not_synced_workloads(&self) {
+        for kind in WorkloadKind::ALL {
+            self.not_synced(Kind::Workload(kind));
+        }
+    }
+}
+
+/// What a workload calls the volume that a claim of that name is made for.
+pub(crate) fn volume_of_claim<'w>(owner: &'w Workload<'_>, claim: &str) -> Option<&'w str> {
+    if owner.kind == WorkloadKind::StatefulSet {
+        let (rest, _) = claim.rsplit_once('-')?;
+        let template = rest.strip_suffix(&*owner.metadata.name)?.strip_suffix('-')?;
+        let mut templates = owner.claim_templates.iter();
+        return templates
+            .find(|claim| claim.metadata.name == *template)
+            .map(|found| &*found.metadata.name);
+    }
+    let volume = claim.strip_prefix(&*owner.metadata.name)?.strip_prefix('-')?;
+    let mut volumes = owner.template.spec.volumes.iter();
+    volumes.find(|found| found.name == *volume).map(|found| &*found.name)
+}
+
+/// The first way to split a name at a dash that something is found by.
+fn split<T>(name: &str, found: impl Fn(&str, &str) -> Option<T>) -> Option<T> {
+    name.match_indices('-').find_map(|(at, _)| found(&name[..at], &name[at + 1..]))
+}

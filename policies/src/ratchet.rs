@@ -1,0 +1,162 @@
+//! What is borne with, so that the guard is not the outage it is there to prevent:
+//! what was on NFS before it came, and what controllers make of that.
+//!
+//! It only ever tightens: nothing new gets in by it, and a day may be set on which it
+//! ends.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{
+    backing::Kind,
+    config::ScaleUp,
+    facts::{Claim, Object, Workload, WorkloadKind},
+    finding::Leniency,
+    owners,
+    resolve::Volume,
+    rules::Case,
+    subject::Change,
+    terms::{Terms, users},
+};
+
+/// Why a volume must not be denied that does not pass, if so.
+pub(crate) fn leniency(
+    case: &Case<'_>,
+    volume: &Volume<'_>,
+    passes: &dyn Fn(Kind) -> bool,
+) -> Option<Leniency> {
+    if has_ended(case.terms()) {
+        return None;
+    }
+    let question = Question { case, volume, passes };
+    match (&case.subject.change, case.object) {
+        (Change::Create(_), Object::Workload(workload)) => question.of_new_workload(workload),
+        (Change::Create(_), Object::Claim(claim)) => question.of_new_claim(claim),
+        (Change::Standing(_), object) => question.of_standing(object),
+        _ => None,
+    }
+}
+
+/// Whether what the object has had all along is no excuse for this update: it gets
+/// more replicas and may not, or the grace has ended.
+pub(crate) fn forgives_no_more(case: &Case<'_>) -> bool {
+    let Change::Update { new: Object::Workload(new), old: Object::Workload(old), .. } =
+        &case.subject.change
+    else {
+        return false;
+    };
+    // Of a pod that runs nothing can be mended any more, and what a controller does to
+    // its own was judged with the owner.
+    let by_owner = new.metadata.is_controlled() && users::is_controller(&case.subject.user);
+    if new.kind == WorkloadKind::Pod || by_owner {
+        return false;
+    }
+    let grows = new.replicas > old.replicas;
+    let as_it_was = new.template == old.template && new.claim_templates == old.claim_templates;
+    let may_not_grow = case.policy.ratchet.scale_up == ScaleUp::Deny;
+    grows && may_not_grow || has_ended(case.terms()) && (grows || !as_it_was)
+}
+
+fn has_ended(terms: Terms<'_>) -> bool {
+    terms.policy.ratchet.until.is_some_and(|until| until <= terms.now)
+}
+
+struct Question<'q> {
+    case: &'q Case<'q>,
+    volume: &'q Volume<'q>,
+    passes: &'q dyn Fn(Kind) -> bool,
+}
+
+impl Question<'_> {
+    /// A controller makes it, as its user name says; or it is a set that somebody
+    /// makes anew around the claims of the old one.
+    fn of_new_workload(&self, workload: &Workload<'_>) -> Option<Leniency> {
+        let Case { subject, policy, resolver, .. } = self.case;
+        let owners = resolver.owners(&subject.namespace, &workload.metadata);
+        let unreadable = owners.ends_unreadable && owners.chain.is_empty();
+        let is_operator = policy.ratchet.controllers.iter().any(|glob| glob.matches(&subject.user));
+        let by_controller = workload.metadata.is_controlled()
+            && (users::is_controller(&subject.user) || is_operator);
+        if by_controller && owners.chain.first().is_some_and(|owner| self.is_in_spec(owner)) {
+            return Some(Leniency::OwnersSpec);
+        }
+        if by_controller && unreadable {
+            return Some(Leniency::UnreadableOwner);
+        }
+        // Any service account may call itself an operator's. What it gets by that was
+        // there before.
+        let maybe_operator = unreadable && users::is_service_account(&subject.user);
+        let is_set = workload.kind == WorkloadKind::StatefulSet;
+        let bears_old_claims = by_controller || maybe_operator || is_set;
+        (bears_old_claims && self.is_old(self.volume.bound_since)).then_some(Leniency::OldClaim)
+    }
+
+    /// The claims of a set name it by their own name, those of a pod by a reference.
+    fn of_new_claim(&self, claim: &Claim<'_>) -> Option<Leniency> {
+        let Case { subject, .. } = self.case;
+        let maker = users::is_controller(&subject.user).then(|| self.maker_of(claim)).flatten()?;
+        self.is_in_spec(&maker).then_some(Leniency::OwnersSpec)
+    }
+
+    /// Nobody knows who made what stands; its age tells, or that of what made it.
+    fn of_standing(&self, object: &Object<'_>) -> Option<Leniency> {
+        let Case { subject, policy, resolver, .. } = self.case;
+        if self.is_old(object.metadata().creation_timestamp) {
+            return Some(Leniency::BeforeTheGuard);
+        }
+        if self.is_old(self.volume.bound_since) {
+            return Some(Leniency::OldClaim);
+        }
+        let is_old_spec = |owner: &Workload<'_>| {
+            self.is_old(owner.metadata.creation_timestamp) && self.is_in_spec(owner)
+        };
+        match object {
+            Object::Workload(workload) => {
+                let owners = resolver.owners(&subject.namespace, &workload.metadata);
+                let by_operator = owners.ends_unreadable
+                    && owners.chain.is_empty()
+                    && !policy.ratchet.controllers.is_empty();
+                if owners.chain.iter().any(|owner| is_old_spec(owner)) {
+                    Some(Leniency::OwnersSpec)
+                } else {
+                    by_operator.then_some(Leniency::UnreadableOwner)
+                }
+            }
+            Object::Claim(claim) => {
+                let maker = self.maker_of(claim)?;
+                is_old_spec(&maker).then_some(Leniency::OwnersSpec)
+            }
+            _ => None,
+        }
+    }
+
+    fn maker_of(&self, claim: &Claim<'_>) -> Option<Arc<Workload<'static>>> {
+        let Case { subject, resolver, .. } = self.case;
+        let owners = resolver.owners(&subject.namespace, &claim.metadata);
+        let owner = owners.chain.into_iter().next();
+        owner.or_else(|| resolver.set_of(&subject.namespace, &claim.metadata.name))
+    }
+
+    /// Whether the owner's own spec ends up there with the volume of that name,
+    /// whatever claims have come to be under the names it uses.
+    fn is_in_spec(&self, owner: &Workload<'_>) -> bool {
+        let Case { subject, resolver, .. } = self.case;
+        let own = resolver.spec_volumes(&subject.namespace, owner);
+        let name = match self.case.object {
+            Object::Claim(claim) => owners::volume_of_claim(owner, &claim.metadata.name),
+            _ => Some(self.volume.name),
+        };
+        own.iter().any(|volume| {
+            Some(volume.name) == name && !(self.passes)(volume.resolved.backing.kind())
+        })
+    }
+
+    fn is_old(&self, time: Option<Timestamp>) -> bool {
+        let since = self.case.policy.ratchet.since;
+        since.is_some_and(|since| time.is_some_and(|time| time < since))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! Writes that turn others, critical and there already, to storage that is
+//! forbidden: of a class, a volume, or a namespace's labels.
+
+use super::{Case, Found};
+use crate::{
+    backing,
+    config::Reverse,
+    critical, excuse,
+    excuse::Used,
+    facts::{Object, PersistentVolume},
+    finding::Wrong,
+    overlay::Overlay,
+    resolve::{Resolver, Volume},
+    rules::Rule as _,
+    subject::Change,
+    terms::{Asked, Terms},
+    verdict::SubjectName,
+};
+
+pub(super) fn judge(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> Vec<Found> {
+    let rule = &case.policy.settings.critical_on_nfs;
+    let is_namespace = matches!(case.object, Object::Namespace(_));
+    if rule.reverse == Reverse::Allow && !is_namespace || case.subject.change.is_unread() {
+        return Vec::new();
+    }
+    let cluster = case.resolver.cluster;
+    let (before, after) = match &case.subject.change {
+        Change::Create(new) if !is_namespace => {
+            (Overlay::without(cluster, new), Overlay::with(cluster, new))
+        }
+        Change::Update { old, new, .. } => {
+            (Overlay::with(cluster, old), Overlay::with(cluster, new))
+        }
+        Change::Delete(old) => (Overlay::with(cluster, old), Overlay::without(cluster, old)),
+        // A namespace that is new holds nothing.
+        Change::Create(_) | Change::Standing(_) => return Vec::new(),
+    };
+    if let Object::Volume(volume) = case.object
+        && (volume.spec.claim_ref.is_some() || passes(kind_of(case.resolver, volume)))
+    {
+        return Vec::new();
+    }
+
+    let before = Resolver::new(&before, case.resolver.catalogue);
+    let after = Resolver::new(&after, case.resolver.catalogue);
+    let is_forbidden = |kind: backing::Kind| kind != backing::Kind::Unknown && !passes(kind);
+    let within = is_namespace.then(|| &*case.object.metadata().name);
+    let mut found = Vec::new();
+    for object in others(&after, within) {
+        let asked = Asked::standing(&object);
+        let excluded = &case.policy.excluded_namespaces;
+        if excluded.iter().any(|glob| glob.matches(asked.namespace)) {
+            continue;
+        }
+        let on = |resolver| Terms { policy: case.policy, resolver, now: case.now };
+        let turned = forbidden(on(&after), asked, is_forbidden);
+        if turned.is_empty() {
+            continue;
+        }
+        let were = forbidden(on(&before), asked, is_forbidden);
+        let is_new = |volume: &Volume<'_>| !were.iter().any(|before| before.name == volume.name);
+        found.extend(turned.into_iter().filter(is_new).map(|volume| Found {
+            field: field(case.object).to_owned(),
+            wrong: Wrong::Turned {
+                other: SubjectName::of(&object, asked.namespace),
+                volume: volume.name.to_owned(),
+                resolved: volume.resolved,
+            },
+            leniency: None,
+        }));
+    }
+    // What one of them lacks is not waited for: nobody is denied a pod here.
+    case.resolver.also_not_synced(before);
+    case.resolver.also_not_synced(after);
+    found
+}
+
+/// What could be turned: claims that are not bound, and workloads but for those whose
+/// owner stands for them.
+fn others(resolver: &Resolver<'_>, namespace: Option<&str>) -> Vec<Object<'static>> {
+    let claims = resolver.claims_of(namespace).into_iter();
+    let claims = claims.filter(|claim| namespace.is_some() || claim.volume_name().is_none());
+    let workloads = resolver.workloads_of(namespace).into_iter();
+    let workloads = workloads.filter(|workload| {
+        workload.has_persistent_volumes()
+            && resolver
+                .owners(
+                    workload.metadata.namespace.as_deref().unwrap_or_default(),
+                    &workload.metadata,
+                )
+                .chain
+                .is_empty()
+    });
+    workloads
+        .map(|workload| Object::Workload((*workload).clone()))
+        .chain(claims.map(|claim| Object::Claim((*claim).clone())))
+        .collect()
+}
+
+/// The volumes of a critical object that are forbidden and not excused.
+fn forbidden<'v>(
+    terms: Terms<'_>,
+    asked: Asked<'v>,
+    is_forbidden: impl Fn(backing::Kind) -> bool,
+) -> Vec<Volume<'v>> {
+    if critical::why(terms, asked).is_none() {
+        return Vec::new();
+    }
+    let mut volumes = terms.resolver.volumes(asked.namespace, asked.object);
+    volumes.retain(|volume| {
+        let used = Used { volume: volume.name, claim: volume.resolved.claim() };
+        let rule = super::CriticalOnNfs.name();
+        is_forbidden(volume.resolved.backing.kind())
+            && excuse::excuse(terms, asked, rule, used).is_none()
+    });
+    volumes
+}
+
+fn kind_of(resolver: &Resolver<'_>, volume: &PersistentVolume<'_>) -> backing::Kind {
+    resolver.persistent_volume("", volume).backing.kind()
+}
+
+/// What of the written object decides over others.
+fn field(object: &Object<'_>) -> &'static str {
+    match object {
+        Object::Class(_) => "provisioner",
+        Object::Namespace(_) => "metadata.labels",
+        _ => "spec",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        Effect,
+        testing::{Judge, claim, class, owned, pod, set, stored},
+    };
+
+    const BLOCK: &str = "csi.proxmox.sinextra.dev";
+    const NFS: &str = "nfs.csi.k8s.io";
+
+    /// A critical set whose claims ask for that class, and a pod of its.
+    fn sets(class: Option<&str>) -> Vec<Value> {
+        let mut manifest = set(&[("data", "")], &json!([]));
+        manifest["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] = json!(class);
+        let set = stored(manifest, "vault", "2026-01-01T00:00:00Z");
+        let volumes =
+            json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data-vault-0"}}]);
+        let pod = stored(owned(pod(&volumes), &set), "vault", "2026-01-01T00:00:00Z");
+        vec![set, pod]
+    }
+
+    #[test]
+    fn a_class_turns_those_who_ask_for_it() {
+        let deny = json!({"rules": {"critical-on-nfs": {"reverse": "deny"}}});
+        let allow = json!({"rules": {"critical-on-nfs": {"reverse": "allow"}}});
+        let fast = |provisioner| class("fast", provisioner, false);
+        let fast_set = [sets(Some("fast")), vec![fast(BLOCK)]].concat();
+        for (name, config, objects, new, expected) in [
+            ("made anew on NFS", json!({}), sets(Some("fast")), fast(NFS), Effect::Warn),
+            ("denied if configured", deny.clone(), sets(Some("fast")), fast(NFS), Effect::Deny),
+            ("nobody looks", allow, sets(Some("fast")), fast(NFS), Effect::Allow),
+            ("made anew on block", deny.clone(), sets(Some("fast")), fast(BLOCK), Effect::Allow),
+            ("nobody asks for it", deny.clone(), sets(Some("other")), fast(NFS), Effect::Allow),
+        ] {
+            let outcome = Judge::incident().configured(config).with(&objects).create("", &new);
+            assert_eq!(outcome.told().0, expected, "{name}: {outcome:?}");
+        }
+        // The default moves.
+        let block = |default| class("block", BLOCK, default);
+        let nfs = |default| class("nfs-proxmox", NFS, default);
+        let objects = [sets(None), vec![nfs(false), block(true)]].concat();
+        let judge = Judge::incident().configured(deny).with(&objects);
+        let mut newest = nfs(true);
+        newest["metadata"]["creationTimestamp"] = json!("2026-02-01T00:00:00Z");
+        let told = judge.update("", &nfs(false), &newest).told();
+        assert_eq!(told.0, Effect::Deny, "the default is annotated");
+        let judge = judge.with(&[newest]);
+        assert_eq!(judge.delete(&block(true)).told().0, Effect::Allow, "it was not the default");
+        let older = nfs(true);
+        let mut newest = block(true);
+        newest["metadata"]["creationTimestamp"] = json!("2026-02-01T00:00:00Z");
+        let judge = judge.with(&[older, newest.clone()]);
+        let denied = judge.delete(&newest);
+        assert_eq!(denied.told().0, Effect::Deny, "the next default is on NFS");
+        let message = denied.verdict.denial().unwrap().message;
+        for part in [
+            "critical-on-nfs: StorageClass block would turn to NFS what is critical:",
+            "  StatefulSet vault/vault: volumeClaimTemplate data → StorageClass nfs-proxmox \
+             (cluster default) → provisioner nfs.csi.k8s.io → NFS",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        let told = Judge::incident().with(&fast_set).update("", &fast(BLOCK), &fast(BLOCK));
+        assert_eq!(told.told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn a_volume_turns_the_claims_it_may_be_bound_to() {
+        let waiting =
+            stored(claim(&json!({"storageClassName": "manual"})), "vault", "2026-01-01T00:00:00Z");
+        let share = |class: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
+                "spec": {"storageClassName": class, "nfs": {"server": "nas", "path": "/x"}},
+                "status": {"phase": "Available"}})
+        };
+        let judge = Judge::incident().with(&[waiting]);
+        for (name, outcome, expected) in [
+            ("made to match", judge.create("", &share("manual")), Effect::Warn),
+            ("made for others", judge.create("", &share("other")), Effect::Allow),
+            ("changed to match", judge.update("", &share("other"), &share("manual")), Effect::Warn),
+            ("changed away", judge.update("", &share("manual"), &share("other")), Effect::Allow),
+        ] {
+            assert_eq!(outcome.told().0, expected, "{name}: {outcome:?}");
+        }
+        let warning = &judge.create("", &share("manual")).verdict.warnings()[0];
+        let expected = "critical-on-nfs: turns PersistentVolumeClaim vault/data: volume data ends \
+                        up on NFS nas:/x";
+        assert_eq!(warning, expected);
+    }
+
+    #[test]
+    fn a_namespace_that_becomes_critical_is_told_what_it_has_on_nfs() {
+        let namespace = |critical: bool| {
+            let labels =
+                if critical { json!({"nfs-guard.io/critical": "true"}) } else { json!({}) };
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "web", "labels": labels}})
+        };
+        let many: Vec<_> = (0..30)
+            .map(|n| {
+                let volumes = json!([{"name": "v", "nfs": {"server": "nas", "path": "/x"}}]);
+                let mut set = set(&[], &volumes);
+                set["metadata"]["name"] = json!(format!("set-{n:02}"));
+                stored(set, "web", "2026-01-01T00:00:00Z")
+            })
+            .collect();
+        let deny = json!({"rules": {"critical-on-nfs": {"reverse": "deny"}}});
+        let judge = Judge::incident().configured(deny).with(&many);
+        let outcome = judge.update("", &namespace(false), &namespace(true));
+        assert_eq!(outcome.told().0, Effect::Warn, "never a denial");
+        let warnings = outcome.verdict.warnings();
+        assert_eq!(warnings.len(), 21);
+        assert_eq!(warnings[20], "nfs-guard: and 10 more like these");
+        assert_eq!(judge.update("", &namespace(true), &namespace(true)).told().0, Effect::Allow);
+        let shed = judge.update("", &namespace(true), &namespace(false));
+        assert!(shed.verdict.sheds_criticality, "{shed:?}");
+    }
+}
