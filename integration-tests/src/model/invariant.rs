@@ -52,8 +52,10 @@ fn pod_on_nfs<'s>(
             let (namespace, pod) = (namespace(pod), name(pod));
             Some(format!("critical Pod {namespace}/{pod} has {} on NFS, {what}", on_nfs.volume))
         };
+        let led = |key: &Key| led_to(truth, pod, &on_nfs, key);
         if setting.strict {
-            return said("and nothing that was done lets it");
+            let warned = !setting.reverse_denies && state.history.was_warned_of(&led);
+            return (!warned).then(|| said("and nothing that was done lets it")).flatten();
         }
         let finding = findings.iter().find(|finding| {
             let volume = finding.wrong.volume();
@@ -64,7 +66,7 @@ fn pod_on_nfs<'s>(
         match finding {
             None => said("and no scan says so"),
             Some(Finding { effect: Effect::Deny, .. }) => {
-                let explained = state.history.explains(|key| led_to(truth, pod, &on_nfs, key));
+                let explained = state.history.explains(&led);
                 (!explained).then(|| said("and nothing in the history explains it")).flatten()
             }
             Some(Finding { leniency: Some(leniency), .. }) => {

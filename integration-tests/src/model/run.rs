@@ -8,7 +8,10 @@ use std::{
 
 use nfs_guard_policies::{GuardConfig, Policy, rules::CriticalOnNfs};
 
-use super::{Guard, Sequence, Simulated, World, generate, invariant, shrink::shrunk};
+use super::{
+    Guard, History, Sequence, Simulated, World, generate, invariant, operation::Operation,
+    shrink::shrunk,
+};
 
 /// What many sequences came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,10 +71,14 @@ pub fn policy() -> Policy {
 /// Runs one sequence against that guard.
 pub fn run(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> Result<Ran, Violation> {
     let mut world = Simulated::new(&sequence.setting, guard, policy);
-    run_in(&mut world, sequence)
+    run_in(&mut world, sequence, &mut |_, _| {})
 }
 
-fn run_in(world: &mut dyn World, sequence: &Sequence) -> Result<Ran, Violation> {
+fn run_in(
+    world: &mut dyn World,
+    sequence: &Sequence,
+    tell: &mut dyn FnMut(&Operation, &History),
+) -> Result<Ran, Violation> {
     let mut on_nfs = 0;
     for (at, operation) in sequence.operations.iter().enumerate() {
         let after = at + 1;
@@ -80,6 +87,7 @@ fn run_in(world: &mut dyn World, sequence: &Sequence) -> Result<Ran, Violation> 
             return Err(violation("the cluster does not come to rest".into()));
         }
         let state = world.look();
+        tell(operation, state.history);
         on_nfs += invariant::pods_on_nfs(&state);
         if let Some(what) = invariant::broken(&state, &sequence.setting) {
             return Err(violation(what));
@@ -98,6 +106,27 @@ fn run_in(world: &mut dyn World, sequence: &Sequence) -> Result<Ran, Violation> 
         denied: state.history.denied,
         on_nfs,
     })
+}
+
+/// Runs one sequence and tells every write that passed, and what the guard said to it.
+#[must_use]
+pub fn replay(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> String {
+    let mut world = Simulated::new(&sequence.setting, guard, policy);
+    let (mut told, mut known, mut denied) = (String::new(), 0, 0);
+    let result = run_in(&mut world, sequence, &mut |operation, history| {
+        told += &format!("{operation}\n");
+        for write in &history.writes[known..] {
+            told += &format!("    {write}\n");
+        }
+        if history.denied > denied {
+            told += &format!("    {} times denied\n", history.denied - denied);
+        }
+        (known, denied) = (history.writes.len(), history.denied);
+    });
+    match result {
+        Ok(_) => told + "no violation",
+        Err(violation) => told + &violation.what,
+    }
 }
 
 /// Runs the sequences of that many seeds.
