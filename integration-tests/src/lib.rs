@@ -36,6 +36,7 @@ pub mod http;
 pub mod kubectl;
 pub mod kubelet;
 pub mod live;
+pub mod model;
 pub mod namespace;
 pub mod network;
 pub mod process;

@@ -17,6 +17,7 @@ mod kube_audit;
 mod lifecycle;
 mod manifests;
 mod metrics;
+mod model;
 mod mutating;
 mod oracle;
 mod outage;

@@ -1,0 +1,220 @@
+//! Runs sequences and tells what came of them.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use nfs_guard_policies::{GuardConfig, Policy, rules::CriticalOnNfs};
+
+use super::{
+    Guard, History, Sequence, Simulated, World, generate, invariant, operation::Operation,
+    shrink::shrunk,
+};
+
+/// What many sequences came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// How many sequences.
+    pub sequences: u64,
+    /// How many of them strict.
+    pub strict: u64,
+    /// How many operations.
+    pub operations: u64,
+    /// How many writes passed.
+    pub writes: u64,
+    /// How many writes were denied.
+    pub denied: u64,
+    /// How often a pod was found on NFS at rest, critical or not.
+    pub on_nfs: u64,
+}
+
+/// What is wrong, and after which operation of a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// How many operations had been done.
+    pub after: usize,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A violation, with the shortest sequence that shows it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The sequence.
+    pub sequence: Sequence,
+    /// What it shows.
+    pub violation: Violation,
+}
+
+/// What the sequences of many seeds came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// All of them together.
+    pub ran: Ran,
+    /// How many sequences showed a violation.
+    pub violations: u64,
+    /// The first of those, made as short as they can be, the shortest first.
+    pub found: Vec<Found>,
+}
+
+/// Most violations that each thread makes shorter: the next ones are mostly the same.
+const MOST_SHRUNK: usize = 4;
+
+/// A policy for sequences to be run by; each sets its own switches.
+#[must_use]
+pub fn policy() -> Policy {
+    Policy::with_rules(GuardConfig::default(), &[&CriticalOnNfs])
+}
+
+/// Runs one sequence against that guard.
+pub fn run(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> Result<Ran, Violation> {
+    let mut world = Simulated::new(&sequence.setting, guard, policy);
+    run_in(&mut world, sequence, &mut |_, _| {})
+}
+
+fn run_in(
+    world: &mut dyn World,
+    sequence: &Sequence,
+    tell: &mut dyn FnMut(&Operation, &History),
+) -> Result<Ran, Violation> {
+    let mut on_nfs = 0;
+    for (at, operation) in sequence.operations.iter().enumerate() {
+        let after = at + 1;
+        let violation = |what| Violation { after, what };
+        if !world.apply(operation) {
+            return Err(violation("the cluster does not come to rest".into()));
+        }
+        let state = world.look();
+        tell(operation, state.history);
+        on_nfs += invariant::pods_on_nfs(&state);
+        if let Some(what) = invariant::broken(&state, &sequence.setting) {
+            return Err(violation(what));
+        }
+    }
+    let state = world.look();
+    let after = sequence.operations.len();
+    if let Some(what) = invariant::stuck(&state) {
+        return Err(Violation { after, what });
+    }
+    Ok(Ran {
+        sequences: 1,
+        strict: u64::from(sequence.setting.strict),
+        operations: after as u64,
+        writes: state.history.writes.len() as u64,
+        denied: state.history.denied,
+        on_nfs,
+    })
+}
+
+/// Runs one sequence and tells every write that passed, and what the guard said to it.
+#[must_use]
+pub fn replay(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> String {
+    let mut world = Simulated::new(&sequence.setting, guard, policy);
+    let (mut told, mut known, mut denied) = (String::new(), 0, 0);
+    let result = run_in(&mut world, sequence, &mut |operation, history| {
+        told += &format!("{operation}\n");
+        for write in &history.writes[known..] {
+            told += &format!("    {write}\n");
+        }
+        if history.denied > denied {
+            told += &format!("    {} times denied\n", history.denied - denied);
+        }
+        (known, denied) = (history.writes.len(), history.denied);
+    });
+    match result {
+        Ok(_) => told + "no violation",
+        Err(violation) => told + &violation.what,
+    }
+}
+
+/// Runs the sequences of that many seeds.
+#[must_use]
+pub fn search(first: u64, sequences: u64, guard: &dyn Guard) -> Report {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut policy = policy();
+        let mut report = Report::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= sequences {
+                return report;
+            }
+            let sequence = generate::sequence(first.wrapping_add(number));
+            match run(&sequence, guard, &mut policy) {
+                Ok(ran) => report.ran = report.ran.and(ran),
+                Err(_) => {
+                    report.ran.sequences += 1;
+                    report.violations += 1;
+                    if report.found.len() < MOST_SHRUNK {
+                        report.found.push(shortest(sequence, guard, &mut policy));
+                    }
+                }
+            }
+        }
+    };
+    let reports: Vec<_> = thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("does not panic")).collect()
+    });
+    let mut all = Report::default();
+    for Report { ran, violations, found } in reports {
+        all.ran = all.ran.and(ran);
+        all.violations += violations;
+        all.found.extend(found);
+    }
+    all.found.sort_by_key(|found| found.sequence.operations.len());
+    all
+}
+
+fn shortest(sequence: Sequence, guard: &dyn Guard, policy: &mut Policy) -> Found {
+    let sequence = shrunk(sequence, &mut |shorter| run(shorter, guard, policy).is_err());
+    let violation = run(&sequence, guard, policy).expect_err("it was seen to fail");
+    Found { sequence, violation }
+}
+
+impl Ran {
+    fn and(self, other: Self) -> Self {
+        let Self { sequences, strict, operations, writes, denied, on_nfs } = other;
+        Self {
+            sequences: self.sequences + sequences,
+            strict: self.strict + strict,
+            operations: self.operations + operations,
+            writes: self.writes + writes,
+            denied: self.denied + denied,
+            on_nfs: self.on_nfs + on_nfs,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ran, violations, found } = self;
+        let Ran { sequences, strict, operations, writes, denied, on_nfs } = ran;
+        for found in found {
+            writeln!(f, "{found}\n")?;
+        }
+        writeln!(
+            f,
+            "{strict} strict; {operations} operations, {writes} writes, {denied} denied; \
+             pods on NFS after an operation: {on_nfs}"
+        )?;
+        write!(f, "{sequences} sequences, {violations} violations")
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, violation } = self;
+        let Sequence { seed, setting, operations } = sequence;
+        writeln!(f, "violation, seed {seed}: {}", violation.what)?;
+        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+        writeln!(f, "setting: {}", json(serde_json::to_string(setting)))?;
+        for (at, operation) in operations.iter().enumerate() {
+            writeln!(f, "{:3}. {operation}", at + 1)?;
+        }
+        write!(f, "replay: make model SEQUENCE='{}'", json(serde_json::to_string(sequence)))
+    }
+}

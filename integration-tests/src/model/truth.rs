@@ -1,0 +1,129 @@
+//! What is so in a cluster, by its objects alone: the oracle of the model. It shares nothing
+//! with the engine that it is held against.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use nfs_guard_policies::{cluster::Key, facts::Kind, rules::CRITICAL_LABEL};
+use serde_json::Value;
+
+use super::{
+    json::{
+        claim_of, controller, is_controlled_by, key, kind, label, list, name, namespace,
+        pod_volumes, text, uid,
+    },
+    request::NFS_DRIVER,
+};
+
+/// The objects of a cluster by their names.
+pub(super) struct Truth<'s> {
+    objects: HashMap<Key, &'s Value>,
+}
+
+/// A volume of a pod whose data is on NFS.
+pub(super) struct OnNfs<'s> {
+    /// What the pod calls it.
+    pub(super) volume: &'s str,
+    /// The claim it comes of, and its volume.
+    pub(super) claim: Option<(&'s Value, &'s Value)>,
+}
+
+impl<'s> Truth<'s> {
+    pub(super) fn of(objects: &'s [Arc<Value>]) -> Self {
+        Self { objects: objects.iter().map(|object| (key(object), &**object)).collect() }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &'s Value> {
+        self.objects.values().copied()
+    }
+
+    pub(super) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&'s Value> {
+        let key = Key { kind, namespace: namespace.into(), name: name.into() };
+        self.objects.get(&key).copied()
+    }
+
+    /// The volumes of a pod that are on NFS: inline, or by a claim that is bound.
+    pub(super) fn on_nfs(&self, pod: &'s Value) -> Vec<OnNfs<'s>> {
+        let on_nfs = pod_volumes(pod).iter().filter_map(|volume| {
+            let own = text(volume, "/name");
+            if !volume["nfs"].is_null() {
+                return Some(OnNfs { volume: own, claim: None });
+            }
+            let claim = self.get(Kind::Claim, namespace(pod), &claim_of(pod, volume)?)?;
+            // A pod that finds its ephemeral claim to be another's never runs.
+            if !volume["ephemeral"].is_null() && !is_controlled_by(claim, pod) {
+                return None;
+            }
+            let bound = self.get(Kind::Volume, "", text(claim, "/spec/volumeName"))?;
+            let mutual = text(bound, "/spec/claimRef/uid") == uid(claim);
+            (mutual && is_nfs(bound)).then_some(OnNfs { volume: own, claim: Some((claim, bound)) })
+        });
+        on_nfs.collect()
+    }
+
+    /// Whether a pod is critical: it, its namespace, or what made it has the label.
+    pub(super) fn is_critical(&self, pod: &'s Value) -> bool {
+        let has_label = |object: &Value| label(object, CRITICAL_LABEL) == "true";
+        let of_owner = |owner: &Value| {
+            let template =
+                ["/spec/template", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"];
+            let mut templates = template.into_iter().filter_map(|at| owner.pointer(at));
+            has_label(owner) || templates.any(has_label)
+        };
+        has_label(pod)
+            || self.get(Kind::Namespace, "", namespace(pod)).is_some_and(has_label)
+            || self.owners(pod).into_iter().any(of_owner)
+    }
+
+    /// What made an object, and what made that, as long as they are there.
+    pub(super) fn owners(&self, object: &'s Value) -> Vec<&'s Value> {
+        let mut owners = Vec::new();
+        let mut object = object;
+        while let Some(reference) = controller(object)
+            && let Some(kind) = kind(reference)
+            && let Some(owner) = self.get(kind, namespace(object), text(reference, "/name"))
+            && uid(owner) == text(reference, "/uid")
+            && owners.len() < 8
+        {
+            owners.push(owner);
+            object = owner;
+        }
+        owners
+    }
+
+    /// Whether an exemption that has not ended is for that volume of that pod, or for what
+    /// made it.
+    pub(super) fn is_exempt(&self, pod: &'s Value, on_nfs: &OnNfs<'_>, now: Timestamp) -> bool {
+        let mut exemptions = self.all().filter(|object| {
+            kind(object) == Some(Kind::Exemption) && namespace(object) == namespace(pod)
+        });
+        exemptions.any(|exemption| {
+            let time = |at: &str| text(exemption, at).parse::<Timestamp>().ok();
+            let most = SignedDuration::from_hours(90 * 24);
+            let lasts = time("/spec/expiresAt").is_some_and(|end| now < end)
+                && time("/metadata/creationTimestamp").is_some_and(|made| now < made + most);
+            let target = &exemption["spec"]["target"];
+            let is_target = |object: &Value| {
+                object["kind"] == target["kind"] && glob(text(target, "/name"), name(object))
+            };
+            let volumes = list(target, "/volumes");
+            let is_named = |called: &str| {
+                volumes.iter().any(|volume| glob(volume.as_str().unwrap_or_default(), called))
+            };
+            let claim = on_nfs.claim.map_or("", |(claim, _)| name(claim));
+            lasts
+                && (is_target(pod) || self.owners(pod).into_iter().any(is_target))
+                && (volumes.is_empty() || is_named(on_nfs.volume) || is_named(claim))
+        })
+    }
+}
+
+/// Whether a volume's data is on NFS.
+fn is_nfs(volume: &Value) -> bool {
+    !volume["spec"]["nfs"].is_null() || text(volume, "/spec/csi/driver") == NFS_DRIVER
+}
+
+/// Whether a name is meant by a pattern that may end in `*`.
+fn glob(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
+}

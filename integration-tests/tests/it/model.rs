@@ -1,0 +1,29 @@
+//! The rule, held against random sequences of what people and clusters do.
+
+use std::{
+    env,
+    io::{Write as _, stderr},
+};
+
+use nfs_guard_integration_tests::model::{self, Engine};
+
+/// Enough that each of the broken guards below is found many times over.
+const SEQUENCES: u64 = 2_500;
+
+#[test]
+fn no_sequence_leaves_a_critical_pod_on_nfs_without_a_reason() {
+    let (sequences, seed) = (from_environment("SEQUENCES", SEQUENCES), from_environment("SEED", 1));
+    let report = model::search(seed, sequences, &Engine);
+    assert_eq!(report.violations, 0, "\n{report}");
+    // Not by `eprintln!`, which the test runner keeps to itself.
+    writeln!(stderr(), "model, seed {seed}: {report}").unwrap();
+}
+
+fn from_environment(variable: &str, default: u64) -> u64 {
+    match env::var(variable) {
+        Ok(value) => {
+            value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}"))
+        }
+        Err(_) => default,
+    }
+}
