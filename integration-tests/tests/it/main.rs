@@ -20,6 +20,7 @@ mod metrics;
 mod mutating;
 mod oracle;
 mod outage;
+mod parts;
 mod rotation;
 mod self_test;
 mod server;
