@@ -48,7 +48,7 @@ pub(super) fn find(
                 break;
             }
         }
-        future::pending().await
+        future::pending::<()>().await;
     };
     (finding, receiver)
 }
