@@ -22,7 +22,7 @@ use self::apiserver::{Apiserver, Presence, Refused};
 use super::{
     Setting, State, World,
     guard::Guard,
-    json::{controller, is_going, key, name, namespace, text, uid},
+    json::{at, controller, is_going, key, name, namespace, text, uid},
     operation::Operation,
     request::{Asker, Names, Request},
 };
@@ -127,7 +127,7 @@ impl<'p> Simulated<'p> {
             manifest["metadata"]["ownerReferences"][0]["uid"] =
                 json!(found.map_or("none".to_owned(), |found| uid(&found).to_owned()));
         }
-        if let Some(hours) = manifest.pointer("/spec/expiresAt").and_then(Value::as_i64) {
+        if let Some(hours) = at(&manifest, "/spec/expiresAt").and_then(Value::as_i64) {
             let end = self.api.now + SignedDuration::from_hours(hours);
             manifest["spec"]["expiresAt"] = json!(end.to_string());
         }

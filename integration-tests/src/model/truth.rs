@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     json::{
-        claim_of, controller, is_controlled_by, key, kind, label, list, name, namespace,
+        at, claim_of, controller, is_controlled_by, key, kind, label, list, name, namespace,
         pod_volumes, text, uid,
     },
     request::NFS_DRIVER,
@@ -67,7 +67,7 @@ impl<'s> Truth<'s> {
         let of_owner = |owner: &Value| {
             let template =
                 ["/spec/template", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"];
-            let mut templates = template.into_iter().filter_map(|at| owner.pointer(at));
+            let mut templates = template.into_iter().filter_map(|pointer| at(owner, pointer));
             has_label(owner) || templates.any(has_label)
         };
         has_label(pod)
@@ -111,9 +111,17 @@ impl<'s> Truth<'s> {
                 volumes.iter().any(|volume| glob(volume.as_str().unwrap_or_default(), called))
             };
             let claim = on_nfs.claim.map_or("", |(claim, _)| name(claim));
+            // What one volume of a pod may be on, another of the same claim is on, too.
+            let same = pod_volumes(pod)
+                .iter()
+                .filter(|volume| claim_of(pod, volume).is_some_and(|mounted| mounted == claim));
+            let mut called = same.map(|volume| text(volume, "/name"));
             lasts
                 && (is_target(pod) || self.owners(pod).into_iter().any(is_target))
-                && (volumes.is_empty() || is_named(on_nfs.volume) || is_named(claim))
+                && (volumes.is_empty()
+                    || is_named(on_nfs.volume)
+                    || is_named(claim)
+                    || called.any(is_named))
         })
     }
 }

@@ -16,7 +16,7 @@ use super::validation;
 use crate::model::{
     guard::{Asked, Guard},
     history::{History, Seen, Write},
-    json::{controller, is_going, key, label, merge, name, namespace, text, uid},
+    json::{at, controller, is_going, key, label, merge, name, namespace, text, uid},
     request::{DEFAULT_CLASS, LEGACY_CLASS},
 };
 
@@ -342,7 +342,7 @@ fn matches_conditions(kind: Kind, verb: Verb, old: Option<&Value>, new: Option<&
     }
     match (old, new) {
         (Some(old), Some(new)) => {
-            let differs = |pointer| old.pointer(pointer) != new.pointer(pointer);
+            let differs = |pointer| at(old, pointer) != at(new, pointer);
             !is_going(old)
                 && ["/spec", "/metadata/labels", "/metadata/annotations"].into_iter().any(differs)
         }
