@@ -54,6 +54,13 @@ impl Bundle {
     }
 }
 
+impl PartialEq for Bundle {
+    /// The authorities are what the text says.
+    fn eq(&self, other: &Self) -> bool {
+        self.pem == other.pem
+    }
+}
+
 /// A CA certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {

@@ -106,6 +106,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// The claim of that name, if it was made for an ephemeral volume of that pod. One
+    /// that another made, no pod takes (`syncHandler` in
+    /// `pkg/controller/volume/ephemeral`).
+    pub(crate) fn claim_made_for(
+        &self,
+        namespace: &str,
+        name: &str,
+        pod: &Workload<'_>,
+    ) -> Option<Arc<Claim<'static>>> {
+        let uid = pod.metadata.uid.as_ref()?;
+        match self.cluster.claim(namespace, name) {
+            Lookup::Found(claim) => {
+                let made_for = claim.metadata.controller().map(|owner| owner.uid == *uid);
+                (made_for == Some(true)).then_some(claim)
+            }
+            Lookup::Missing | Lookup::NotSynced => None,
+        }
+    }
+
     /// A claim by name, if it is there.
     pub(crate) fn claim_called(&self, namespace: &str, name: &str) -> Option<Arc<Claim<'static>>> {
         let claim = self.cluster.claim(namespace, name);

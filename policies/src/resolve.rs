@@ -261,13 +261,16 @@ impl<'c> Resolver<'c> {
                 // As the controller calls it (`ephemeral.VolumeClaimName`).
                 let name = format!("{}-{}", workload.metadata.name, volume.name);
                 let is_pod = workload.kind == WorkloadKind::Pod;
-                let claims = if is_pod && self.is_awaited(namespace, &name) {
+                if let Some(made) = self.claim_made_for(namespace, &name, workload) {
                     hops.push(Hop::Claim(name.clone()));
-                    Claims::ToBeNamed(&name)
+                    self.claim(namespace, Claims::Named(&name), &made, &mut hops)
+                } else if is_pod && self.is_awaited(namespace, &name) {
+                    hops.push(Hop::Claim(name.clone()));
+                    self.claim(namespace, Claims::ToBeNamed(&name), claim, &mut hops)
                 } else {
-                    rivals.to_come(workload, claim, 0)
-                };
-                self.claim(namespace, claims, claim, &mut hops)
+                    let to_come = rivals.to_come(workload, claim, 0);
+                    self.claim(namespace, to_come, claim, &mut hops)
+                }
             }
             Some(PodVolumeSource::Claim(claim)) => {
                 read_only = claim.read_only;

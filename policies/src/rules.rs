@@ -41,6 +41,11 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// How its findings are taken.
     fn setting(&self, settings: &Rules) -> Setting;
 
+    /// Whether an exemption may name it.
+    fn can_be_exempted(&self) -> bool {
+        false
+    }
+
     /// What is wrong with one state of the subject.
     fn judge(&self, case: &Case<'_>) -> Vec<Found>;
 

@@ -3,6 +3,7 @@
 
 mod caches;
 mod look_up;
+mod unserved;
 mod watched;
 
 use std::sync::Arc;
@@ -19,12 +20,13 @@ pub use look_up::LookUp;
 use crate::fault::Fault;
 
 /// The kinds the caches hold; each is watched.
-pub const CACHED: [Kind; 13] = [
+pub const CACHED: [Kind; 14] = [
     Kind::Namespace,
     Kind::Claim,
     Kind::Volume,
     Kind::Class,
     Kind::CsiDriver,
+    Kind::Exemption,
     Kind::Workload(WorkloadKind::StatefulSet),
     Kind::Workload(WorkloadKind::Deployment),
     Kind::Workload(WorkloadKind::DaemonSet),

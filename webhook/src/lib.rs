@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod exemption;
 pub mod fault;
 mod incident;
 mod manifest;

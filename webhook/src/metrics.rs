@@ -6,6 +6,7 @@ mod process;
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use nfs_guard_policies::{Snapshot, Subject, Verdict, facts::Kind};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -44,6 +45,7 @@ pub struct Metrics {
     audit_queue: Gauge,
     config: Family<Config, Gauge>,
     config_time: Gauge,
+    ratchet_since: Gauge,
     watch_interruptions: Family<Cached, Counter>,
     watch_event_time: Family<Cached, Gauge>,
     build: Family<Build, Gauge>,
@@ -150,6 +152,11 @@ impl Default for Metrics {
                 to,
                 "config_last_reload_success_timestamp_seconds",
                 "When the configuration in force was read",
+            ),
+            ratchet_since: new(
+                to,
+                "ratchet_since_timestamp_seconds",
+                "What was there before this time counts as old",
             ),
             config: new(to, "config_info", "The configuration in force, by its fingerprint"),
             connections: new(to, "connections", "Connections that are open"),
@@ -266,6 +273,11 @@ impl Metrics {
         self.config.clear();
         self.config.get_or_create(&Config { fingerprint: fingerprint.to_string() }).set(1);
         self.config_time.set(now());
+    }
+
+    /// Sets since when what comes to be is not old; nobody may know.
+    pub fn ratchet_adopted(&self, since: Option<Timestamp>) {
+        self.ratchet_since.set(since.map_or(0, Timestamp::as_second));
     }
 
     /// Everything, in the text format ([`CONTENT_TYPE`]); what the caches hold and

@@ -65,15 +65,20 @@ impl Reviewer {
     ) -> Self {
         let reviewer =
             Self { in_force: ArcSwap::from_pointee(policy.into()), view, audit, metrics };
-        reviewer.metrics.config_adopted(reviewer.in_force.load().config);
+        reviewer.tell(&reviewer.in_force.load());
         reviewer
     }
 
     /// Judges by another policy from now on.
     pub fn adopt(&self, policy: impl Into<InForce>) {
         let in_force = policy.into();
-        self.metrics.config_adopted(in_force.config);
+        self.tell(&in_force);
         self.in_force.store(Arc::new(in_force));
+    }
+
+    fn tell(&self, InForce { policy, config }: &InForce) {
+        self.metrics.config_adopted(*config);
+        self.metrics.ratchet_adopted(policy.ratchet.since);
     }
 
     /// The cluster it judges in.

@@ -28,7 +28,7 @@ pub(super) struct Holding<M> {
 }
 
 /// What somebody else issued.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Foreign {
     identity: Identity,
     /// What clients are to trust; none if others see to that.
@@ -68,11 +68,10 @@ impl Custody {
     /// Whether that is something else than before.
     pub(super) fn adopt(&mut self, names: &ServerNames, now: Timestamp) -> bool {
         match self {
-            Self::Managed(holding) => holding
-                .adopt(|one, other| one == other, |material| fault(material, names, now).is_some()),
-            Self::External(holding) => {
-                holding.adopt(Foreign::is_same, |foreign| foreign.fault(names, now).is_some())
+            Self::Managed(holding) => {
+                holding.adopt(|material| fault(material, names, now).is_some())
             }
+            Self::External(holding) => holding.adopt(|foreign| foreign.fault(names, now).is_some()),
         }
     }
 
@@ -162,12 +161,12 @@ impl<M> Default for Holding<M> {
     }
 }
 
-impl<M: Clone> Holding<M> {
-    fn adopt(&mut self, same: impl Fn(&M, &M) -> bool, faulty: impl Fn(&M) -> bool) -> bool {
+impl<M: Clone + PartialEq> Holding<M> {
+    fn adopt(&mut self, faulty: impl Fn(&M) -> bool) -> bool {
         let Some(Ok(stored)) = &self.stored else { return false };
         let better = match &self.held {
             None => true,
-            Some(held) => !same(held, stored) && (!faulty(stored) || faulty(held)),
+            Some(held) => held != stored && (!faulty(stored) || faulty(held)),
         };
         if better {
             self.held = Some(stored.clone());
@@ -181,11 +180,6 @@ impl Foreign {
         let identity = Identity::from_secret_data(data)?;
         let bundle = if publishes { Some(Bundle::parse(text(data, CA_BUNDLE)?)?) } else { None };
         Ok(Self { identity, bundle })
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        let pem = |foreign: &Self| foreign.bundle.as_ref().map(|bundle| bundle.pem().to_owned());
-        self.identity == other.identity && pem(self) == pem(other)
     }
 
     fn fault(&self, names: &ServerNames, now: Timestamp) -> Option<Reason> {

@@ -1,6 +1,6 @@
 //! What watches tell of one object.
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future};
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Error, Event, watcher};
@@ -40,23 +40,22 @@ where
     let config = Config::default().fields(&format!("metadata.name={name}"));
     let events = watcher(api, config).default_backoff();
     let mut listing = None;
-    let observations = events.map(move |event| match event {
-        Ok(event) => match event {
-            Event::Init => {
+    events.filter_map(move |event| {
+        future::ready(match event {
+            Ok(Event::Init) => {
                 listing = None;
                 None
             }
-            Event::InitApply(object) => {
+            Ok(Event::InitApply(object)) => {
                 listing = Some(object);
                 None
             }
-            Event::InitDone => Some(Ok(Observation::Listed(listing.take()))),
-            Event::Apply(object) => Some(Ok(Observation::Changed(object))),
-            Event::Delete(object) => Some(Ok(Observation::Deleted(object))),
-        },
-        Err(error) => Some(Err(error)),
-    });
-    observations.flat_map(stream::iter)
+            Ok(Event::InitDone) => Some(Ok(Observation::Listed(listing.take()))),
+            Ok(Event::Apply(object)) => Some(Ok(Observation::Changed(object))),
+            Ok(Event::Delete(object)) => Some(Ok(Observation::Deleted(object))),
+            Err(error) => Some(Err(error)),
+        })
+    })
 }
 
 /// Whether the object of version `told` is older than the one of version `known`.

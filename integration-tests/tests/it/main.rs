@@ -21,6 +21,7 @@ mod model;
 mod mutating;
 mod oracle;
 mod outage;
+mod parts;
 mod rotation;
 mod self_test;
 mod server;

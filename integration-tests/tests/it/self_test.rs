@@ -27,6 +27,7 @@ fn a_guard_that_serves_answers_every_review_as_expected() {
             ["critical.validate.nfs-guard.io", "allow", "allow"],
             ["validate.nfs-guard.io", "deny", "deny"],
             ["validate.nfs-guard.io", "allow", "allow"],
+            ["cluster.validate.nfs-guard.io", "allow", "allow"],
             ["mutate.nfs-guard.io", "patch", "patch"],
             ["mutate.nfs-guard.io", "allow", "allow"],
         ]
@@ -112,9 +113,9 @@ impl<'a> Configuration<'a> {
                     "caBundle": ByteString(ca.to_owned()),
                 },
                 "rules": [{
-                    "apiGroups": [""],
+                    "apiGroups": ["apps"],
                     "apiVersions": ["v1"],
-                    "resources": ["pods"],
+                    "resources": ["statefulsets"],
                     "operations": ["CREATE"],
                 }],
                 "objectSelector": {"matchLabels": {"nobody": "has-this"}},

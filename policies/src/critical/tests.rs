@@ -124,6 +124,11 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
     let mut disk = promised("vault", "data", None);
     disk["spec"]["nfs"] = json!(null);
     disk["spec"]["iscsi"] = json!({});
+    let bound_before = {
+        let mut volume = free.clone();
+        volume["metadata"]["annotations"] = json!({"pv.kubernetes.io/bound-by-controller": "yes"});
+        volume
+    };
     let bound = {
         let mut claim = claim(&json!({"storageClassName": "manual", "volumeName": "share"}));
         claim["metadata"]["annotations"] = json!({"pv.kubernetes.io/bind-completed": "yes"});
@@ -181,11 +186,18 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
             Effect::Allow,
         ),
         (
-            "to a claim that has it already",
+            "to a claim that had it before",
+            vec![bound.clone()],
+            &bound_before,
+            promised("vault", "data", Some("1")),
+            Effect::Warn,
+        ),
+        (
+            "to a claim that had another of its name",
             vec![bound],
             &free,
             promised("vault", "data", Some("1")),
-            Effect::Warn,
+            Effect::Deny,
         ),
         ("a disk", vec![], &free, disk, Effect::Allow),
         (

@@ -26,6 +26,10 @@ impl Rule for CriticalOnNfs {
         "critical-on-nfs"
     }
 
+    fn can_be_exempted(&self) -> bool {
+        true
+    }
+
     fn reads(&self, gate: Gate) -> &'static [Reads] {
         /// How many of them are judged by volumes of their own.
         const OWN: usize = 9;

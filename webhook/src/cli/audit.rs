@@ -56,7 +56,8 @@ struct Input {
 }
 
 impl LogArguments {
-    /// The inputs, in the order their records were written, whatever their names.
+    /// The inputs, in the order their records were written, whatever their names; standard
+    /// input, which can be read only once, where the command line has it.
     fn inputs(&self) -> Result<Vec<Input>, Failure> {
         let (mut inputs, mut errors) = (Vec::new(), Vec::new());
         for path in &self.paths {
@@ -81,7 +82,9 @@ impl LogArguments {
         if !errors.is_empty() {
             return Err(Failure::Input(errors));
         }
-        opened.sort_by_key(|input| input.first);
+        for files in opened.split_mut(|input| is_stdin(&input.path)) {
+            files.sort_by_key(|input| input.first);
+        }
         Ok(opened)
     }
 }
@@ -120,8 +123,48 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Number of the first record of a file. Standard input can be read only once, and
-/// has its place by the command line.
+/// Number of the first record of a file; none of standard input, which is not read yet.
 fn first(path: &Path) -> io::Result<Option<u64>> {
     if is_stdin(path) { Ok(None) } else { first_record(BufReader::new(File::open(path)?)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::audit::{Log, LogFile, Origin, Rotation, audit};
+
+    /// Adds two records to the log in that file: that it was opened, and closed.
+    fn write(path: &Path) {
+        let (audit, writer) = audit(Arc::default());
+        drop(audit);
+        let file = LogFile::open(path, Rotation { max_size: 1 << 20, keep: 1 }).unwrap();
+        writer.run(Log::to_file(file, &Origin::default()));
+    }
+
+    #[test]
+    fn files_are_put_in_order_and_standard_input_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name).display().to_string();
+        let [earlier, later] = [path("b"), path("a")];
+        write(earlier.as_ref());
+        let first = fs::read(&earlier).unwrap();
+        write(earlier.as_ref());
+        let both = fs::read(&earlier).unwrap();
+        fs::write(&earlier, &first).unwrap();
+        fs::write(&later, &both[first.len()..]).unwrap();
+
+        let [earlier, later] = [&*earlier, &*later];
+        for (given, expected) in [
+            ([later, earlier, "-"], [earlier, later, "-"]),
+            (["-", later, earlier], ["-", earlier, later]),
+            ([later, "-", earlier], [later, "-", earlier]),
+        ] {
+            let paths = given.map(PathBuf::from).to_vec();
+            let inputs = LogArguments { paths }.inputs().ok().unwrap();
+            let names: Vec<_> = inputs.iter().map(|input| &*input.name).collect();
+            assert_eq!(names, expected);
+        }
+    }
 }

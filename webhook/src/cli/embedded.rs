@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::{
     Exit, Failure,
+    policy::Circumstances,
     running::{Announcer, AuditLog, Running, Signals, Start},
 };
 use crate::{
@@ -45,7 +46,7 @@ impl Embedded {
             listen,
             admin_listen,
             config,
-            own_namespace: None,
+            circumstances: Circumstances::none(),
             view: View::fixed(cluster.unwrap_or_else(incident::cluster)),
             metrics: Arc::new(Metrics::default()),
             slot: Arc::new(Slot::new(material.identity())),

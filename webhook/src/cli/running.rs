@@ -1,7 +1,7 @@
 //! A server from its start to its end.
 
 use std::{
-    future::{self, Future},
+    future::Future,
     io::{self, Write},
     net::SocketAddr,
     path::Path,
@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use nfs_guard_certs::{Slot, server_config};
-use nfs_guard_policies::{GuardConfig, Policy, glob::Glob};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{
@@ -20,13 +19,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Exit, Failure};
+use super::{
+    Exit, Failure,
+    policy::{self, Circumstances},
+};
 use crate::{
     audit::{Log, LogFile, Origin, audit},
     cluster::View,
-    config::{ConfigFile, Fingerprint, Loaded},
+    config::Loaded,
     metrics::Metrics,
-    reviewer::{InForce, Reviewer},
+    reviewer::Reviewer,
     server::{Limits, Listeners, Service, Serving},
 };
 
@@ -42,8 +44,7 @@ pub(super) struct Start {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: SocketAddr,
     pub(super) config: Loaded,
-    /// The guard's own namespace, in which nothing is judged.
-    pub(super) own_namespace: Option<Glob>,
+    pub(super) circumstances: Circumstances,
     pub(super) view: View,
     pub(super) metrics: Arc<Metrics>,
     pub(super) slot: Arc<Slot>,
@@ -82,26 +83,24 @@ impl Running {
             listen,
             admin_listen,
             config: Loaded { config, fingerprint, file },
-            own_namespace,
+            circumstances,
             view,
             metrics,
             slot,
             audit: AuditLog { mut output, file: log_file, instance },
         } = start;
-        let policy = move |mut config: GuardConfig, fingerprint| {
-            config.excluded_namespaces.extend(own_namespace.clone());
-            InForce::new(Policy::new(config), fingerprint)
-        };
         let listeners = Listeners::bind(listen, admin_listen)?;
         raise_file_limit();
         let url = format!("https://{}/validate", reachable(listeners.review_address()?));
         let admin = format!("http://{}", reachable(listeners.admin_address()?));
         let tls = server_config(Arc::clone(&slot)).context("TLS cannot be set up")?;
         let (audit, writer) = audit(Arc::clone(&metrics));
-        let in_force = policy(config, fingerprint);
+        let configured = (config, fingerprint);
+        let in_force = circumstances.policy(configured.clone());
         let reviewer = Reviewer::new(in_force, view, audit, Arc::clone(&metrics));
         let reviewer = Arc::new(reviewer);
-        let config = follow_config(file, Arc::clone(&reviewer), Arc::clone(&metrics), policy);
+        let (judge, told) = (Arc::clone(&reviewer), Arc::clone(&metrics));
+        let config = tokio::spawn(policy::follow(configured, file, circumstances, judge, told));
         let service = Service::new(reviewer, metrics, slot, Limits::default());
         let serving = listeners.serve(service.clone(), Arc::new(tls));
         let (line, first_line) = oneshot::channel();
@@ -192,29 +191,6 @@ impl Announcer {
             tracing::error!("the audit log ended before the server was ready");
         }
     }
-}
-
-/// Applies the configuration whenever its file changes; without a file there is
-/// nothing to follow.
-fn follow_config(
-    file: Option<ConfigFile>,
-    reviewer: Arc<Reviewer>,
-    metrics: Arc<Metrics>,
-    policy: impl Fn(GuardConfig, Fingerprint) -> InForce + Send + 'static,
-) -> JoinHandle<()> {
-    let Some(file) = file else { return tokio::spawn(future::pending()) };
-    tokio::spawn(file.follow(move |config| {
-        metrics.config_reloaded(config.is_ok());
-        match config {
-            Ok((config, fingerprint)) => {
-                reviewer.adopt(policy(config, fingerprint));
-                tracing::info!(%fingerprint, "configuration reloaded");
-            }
-            Err(error) => {
-                tracing::error!(%error, "configuration not reloaded, the last good one stays");
-            }
-        }
-    }))
 }
 
 /// Lets the process open as many files as it is allowed to. The usual soft limit

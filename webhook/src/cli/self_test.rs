@@ -138,7 +138,15 @@ async fn ask_all(
 ) -> Result<SelfTestReport, Failure> {
     let mut answers = Vec::new();
     for entry in entries {
-        for question in question::all(entry.gate) {
+        let mut questions = question::all(entry.gate);
+        questions.retain(|question| {
+            entry.is_called_for(question.kind.group(), question.kind.resource())
+        });
+        if questions.is_empty() {
+            let advice = format!("the rules of {} send nothing that is asked here", entry.name);
+            return Err(InputError::whole("--webhook-configuration", advice).into());
+        }
+        for question in questions {
             answers.push(ask(entry, &question, base, policy).await?);
         }
     }

@@ -2,15 +2,19 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
+use futures::{FutureExt as _, future::BoxFuture};
+use jiff::Timestamp;
 use nfs_guard_certs::{Rotator, SETTLE};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::watch};
 
 use super::{
     ClusterArgument, ConfigArgument, Exit, Failure,
     audit_log::AuditArguments,
     certificates,
     embedded::{Embedded, Handout},
+    installation,
     kubernetes::{Certificates, Guarded},
+    policy::Circumstances,
     running::{Announcer, AuditLog, LAST_RECORDS, REQUESTS, Running, Signals, Start},
     tell,
 };
@@ -27,6 +31,10 @@ const NOTICE: Duration = Duration::from_secs(5);
 
 /// How long whoever still works for the runtime may go on, when all is written.
 const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// How long a guard that could judge otherwise waits to be told when it was installed.
+/// It knows by the time that its CA is published, if it may read that at all.
+const INSTALLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The longest a guard takes to end after SIGTERM, in a cluster and with no delay of
 /// one's own. The kubelet must not kill it before.
@@ -97,6 +105,8 @@ struct Started {
     rotator: Rotator,
     caches: Caches,
     metrics: Arc<Metrics>,
+    finding: BoxFuture<'static, ()>,
+    installed: watch::Receiver<Option<Timestamp>>,
 }
 
 impl Serve {
@@ -123,21 +133,28 @@ impl Serve {
     async fn live(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {
         let mut signals = Signals::new()?;
         let starting = self.start(config, audit);
-        let Started { running, announcer, rotator, caches, metrics } = tokio::select! {
+        let started = tokio::select! {
             started = starting => started?,
             () = signals.next() => return Ok(Exit::Good),
         };
+        let Started { running, announcer, rotator, caches, metrics, finding, mut installed } =
+            started;
         let synced = caches.synced();
         let (kept, mut trusted) = certificates::keep(rotator, metrics, self.ca_out.clone());
         let watches = tokio::spawn(async move {
             tokio::select! {
                 () = caches.run() => {}
                 () = kept => {}
+                () = finding => {}
             }
         });
         let ready = async {
             synced.notified().await;
             trusted.changed().await.context("the certificate is kept no more")?;
+            let known = installed.wait_for(Option::is_some);
+            if tokio::time::timeout(INSTALLED_WITHIN, known).await.is_err() {
+                tracing::warn!("serving without knowing when the guard was installed");
+            }
             announcer.announce(self.ca_out.as_deref());
             Ok(())
         };
@@ -152,17 +169,24 @@ impl Serve {
         let metrics = Arc::new(Metrics::default());
         let caches = Caches::new(guarded.watching(), Arc::clone(&metrics));
         let look_up = LookUp::new(guarded.asking(), Arc::clone(&metrics));
+        let name = self.kubernetes.webhook_configuration.clone();
+        let (finding, installed) = installation::find(guarded.watching(), name);
+        let circumstances = Circumstances {
+            own_namespace: Some(self.kubernetes.namespace.as_str().into()),
+            installed: installed.clone(),
+        };
         let (running, announcer) = Running::start(Start {
             listen: self.listen,
             admin_listen: self.admin_listen,
             config,
-            own_namespace: Some(self.kubernetes.namespace.as_str().into()),
+            circumstances,
             view: View::live(&caches, look_up),
             metrics: Arc::clone(&metrics),
             slot: guarded.slot(),
             audit,
         })?;
-        Ok(Started { running, announcer, rotator: guarded.rotator(), caches, metrics })
+        let (rotator, finding) = (guarded.rotator(), finding.boxed());
+        Ok(Started { running, announcer, rotator, caches, metrics, finding, installed })
     }
 
     async fn embedded(self, config: Loaded, audit: AuditLog) -> Result<Exit, Failure> {

@@ -28,9 +28,10 @@ use tokio::sync::Notify;
 
 use super::{
     CACHED,
+    unserved::none_while_unserved,
     watched::{ApiScope, Watched},
 };
-use crate::metrics::Metrics;
+use crate::{exemption::StorageExemption, metrics::Metrics};
 
 /// Most events that are published together. One publication per event would be
 /// as right; a busy cluster is cheaper so.
@@ -138,7 +139,7 @@ fn watch(kind: Kind, client: &Client, metrics: &Arc<Metrics>) -> Events {
         Kind::Volume => events::<PersistentVolume, _>,
         Kind::Class => events::<StorageClass, _>,
         Kind::CsiDriver => events::<CSIDriver, _>,
-        Kind::Exemption => |_: &_, _: &_, _| stream::empty().boxed(),
+        Kind::Exemption => events::<StorageExemption, _>,
         Kind::Workload(kind) => match kind {
             WorkloadKind::StatefulSet => events::<StatefulSet, _>,
             WorkloadKind::Deployment => events::<Deployment, _>,
@@ -160,6 +161,7 @@ where
 {
     let objects: Api<Watched<K>> = Api::all(client.clone());
     let events = watcher(objects, watcher::Config::default()).default_backoff();
+    let events = none_while_unserved(events, kind);
     let metrics = Arc::clone(metrics);
     let events = events.filter_map(move |event| {
         let told = match event {

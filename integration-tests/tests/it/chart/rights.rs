@@ -7,7 +7,7 @@ use nfs_guard::cluster::CACHED;
 use nfs_guard_integration_tests::ControlPlane;
 use nfs_guard_policies::{
     Change, Gate, Policy, Snapshot, Subject, decide,
-    facts::{Kind, Object},
+    facts::{Kind, Object, WorkloadKind},
     rules::{RULES, Reads},
     text::{Reduce as _, Strings},
 };
@@ -83,7 +83,8 @@ fn what_is_looked_up_is_what_the_caches_hold() {
         }
     }
     let looked_up: Vec<_> = looked_up.into_iter().collect();
-    assert_eq!(looked_up, [Kind::Claim, Kind::Volume, Kind::Class, Kind::Namespace]);
+    let owner = Kind::Workload(WorkloadKind::StatefulSet);
+    assert_eq!(looked_up, [owner, Kind::Claim, Kind::Volume, Kind::Class, Kind::Namespace]);
     assert!(looked_up.iter().all(|kind| CACHED.contains(kind)));
 }
 

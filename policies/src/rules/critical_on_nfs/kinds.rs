@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Effect;
-use crate::testing::{Judge, claim, class, cluster, incident, pod, set, wrapped};
+use crate::testing::{Judge, claim, class, cluster, incident, owned, pod, set, stored, wrapped};
+
+const NOW: &str = "2026-05-01T00:00:00Z";
 
 const NFS: &str = "StorageClass nfs-proxmox → provisioner nfs.csi.k8s.io → NFS";
 
@@ -74,6 +76,26 @@ fn a_set_takes_the_claims_that_are_there_under_its_names() {
     }
     let scaled = on_nfs.update("vault", &on_block(2, 0), &on_block(3, 0)).told();
     assert_eq!(scaled.0, Effect::Deny, "scaled up into a claim on NFS");
+}
+
+#[test]
+fn a_pod_has_the_claim_that_was_made_for_it() {
+    let template =
+        json!({"volumeClaimTemplate": {"spec": {"storageClassName": "proxmox-lvm-encrypted"}}});
+    let pod = stored(pod(&json!([{"name": "tmp", "ephemeral": template}])), "vault", NOW);
+    let bound = |owner: &Value| {
+        let mut claim = claim(&json!({"volumeName": "vault-old"}));
+        claim["metadata"]["name"] = json!("vault-0-tmp");
+        owned(stored(claim, "vault", NOW), owner)
+    };
+    let mut other = pod.clone();
+    other["metadata"]["uid"] = json!("another's");
+    for (name, owner, expected) in
+        [("made for it", &pod, Effect::Deny), ("made for another", &other, Effect::Allow)]
+    {
+        let told = Judge::incident().with(&[bound(owner)]).scan("vault", &pod).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
 }
 
 #[test]

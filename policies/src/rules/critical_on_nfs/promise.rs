@@ -12,6 +12,11 @@ use crate::{
 /// Set on a claim once both sides of its binding are written.
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
+/// Set on a volume by whoever bound it, and by whoever made it for a claim. They stay
+/// when somebody takes the promise out of it.
+const BOUND_BEFORE: [&str; 2] =
+    ["pv.kubernetes.io/bound-by-controller", "pv.kubernetes.io/provisioned-by"];
+
 /// Whether a volume is promised by that write: to a claim it was not promised to
 /// before, or by the claim's uid for the first time. To take back either is none.
 pub(super) fn is_new(change: &Change<'_>) -> bool {
@@ -45,7 +50,11 @@ pub(super) fn judge(
     let claim = case.resolver.claim_called(&promised.namespace, &promised.name);
     let leniency = match &case.subject.change {
         Change::Create(_) => Some(Leniency::Provisioned),
-        _ if claim.is_some_and(|claim| is_bound(&claim, volume)) => Some(Leniency::Binding),
+        Change::Update { old: Object::Volume(old), .. }
+            if claim.is_some_and(|claim| were_bound(&claim, old)) =>
+        {
+            Some(Leniency::Binding)
+        }
         _ => None,
     };
     let wrong =
@@ -54,8 +63,10 @@ pub(super) fn judge(
 }
 
 /// Whether the claim has that volume already, so that the write only mends what
-/// somebody took out of the volume.
-fn is_bound(claim: &Claim<'_>, volume: &PersistentVolume<'_>) -> bool {
+/// somebody took out of it. A volume made anew under its name was never bound.
+fn were_bound(claim: &Claim<'_>, volume: &PersistentVolume<'_>) -> bool {
+    let annotations = &volume.metadata.annotations;
     claim.volume_name() == Some(&*volume.metadata.name)
         && claim.metadata.annotations.get(BIND_COMPLETED).is_some()
+        && BOUND_BEFORE.iter().any(|annotation| annotations.get(annotation).is_some())
 }

@@ -44,9 +44,8 @@ pub(super) fn judge(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> 
     let before = Resolver::new(&before, case.resolver.catalogue);
     let after = Resolver::new(&after, case.resolver.catalogue);
     let is_forbidden = |kind: backing::Kind| kind != backing::Kind::Unknown && !passes(kind);
-    let within = is_namespace.then(|| &*case.object.metadata().name);
     let mut found = Vec::new();
-    for object in others(&after, within) {
+    for object in others(&after, case.object) {
         let asked = Asked::standing(&object);
         let excluded = &case.policy.excluded_namespaces;
         if excluded.iter().any(|glob| glob.matches(asked.namespace)) {
@@ -75,11 +74,15 @@ pub(super) fn judge(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> 
     found
 }
 
-/// What could be turned: claims that are not bound, and workloads but for those whose
-/// owner stands for them.
-fn others(resolver: &Resolver<'_>, namespace: Option<&str>) -> Vec<Object<'static>> {
+/// What could be turned by an object: claims that are not bound, or that name it, and
+/// workloads but for those whose owner stands for them.
+fn others(resolver: &Resolver<'_>, by: &Object<'_>) -> Vec<Object<'static>> {
+    let name = &*by.metadata().name;
+    let namespace = matches!(by, Object::Namespace(_)).then_some(name);
     let claims = resolver.claims_of(namespace).into_iter();
-    let claims = claims.filter(|claim| namespace.is_some() || claim.volume_name().is_none());
+    let claims = claims.filter(|claim| {
+        namespace.is_some() || claim.volume_name().is_none_or(|volume| volume == name)
+    });
     let workloads = resolver.workloads_of(namespace).into_iter();
     let workloads = workloads.filter(|workload| {
         workload.has_persistent_volumes()
@@ -207,7 +210,14 @@ mod tests {
                 "status": {"phase": "Available"}})
         };
         let judge = Judge::incident().with(&[waiting]);
+        let lost = claim(&json!({"storageClassName": "manual", "volumeName": "share"}));
+        let lost = Judge::incident().with(&[stored(lost, "vault", "2026-01-01T00:00:00Z")]);
         for (name, outcome, expected) in [
+            (
+                "made anew under a name that is in use",
+                lost.create("", &share("other")),
+                Effect::Warn,
+            ),
             ("made to match", judge.create("", &share("manual")), Effect::Warn),
             ("made for others", judge.create("", &share("other")), Effect::Allow),
             ("changed to match", judge.update("", &share("other"), &share("manual")), Effect::Warn),

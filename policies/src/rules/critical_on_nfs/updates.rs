@@ -93,3 +93,24 @@ fn an_update_of_nothing_that_is_read_is_never_held_up() {
         assert_eq!((outcome.missed, outcome.settled), (crate::Missed::default(), true));
     }
 }
+
+#[test]
+fn what_might_have_been_does_not_excuse_what_is() {
+    let share = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
+        "spec": {"storageClassName": "proxmox-lvm-encrypted", "capacity": {"storage": "10Gi"},
+            "accessModes": ["ReadWriteOnce"], "nfs": {"server": "nas", "path": "/x"}},
+        "status": {"phase": "Available"}});
+    let judge = Judge::incident().with(&[share]);
+    let may = set(&[("data", "proxmox-lvm-encrypted")], &json!([]));
+    let does = set(&[], &json!([{"name": "data", "nfs": {"server": "nas", "path": "/x"}}]));
+    let mut labelled = may.clone();
+    labelled["metadata"]["labels"] = json!({"team": "secrets"});
+    for (name, old, new, expected) in [
+        ("a volume that may be bound, as before", &may, &labelled, Effect::Warn),
+        ("NFS, where a volume might have been bound", &may, &does, Effect::Deny),
+        ("a volume that may be bound, after NFS", &does, &may, Effect::Warn),
+    ] {
+        let told = judge.update("vault", old, new).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+}

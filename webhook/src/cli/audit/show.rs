@@ -125,7 +125,11 @@ impl Show {
             };
             match self.output {
                 Output::Table => print_rows(output, &record)?,
-                Output::Json => output.write_all(&line)?,
+                Output::Json => {
+                    output.write_all(line.strip_suffix(b"\n").unwrap_or(&line))?;
+                    // A writer that was killed may not have ended its last one.
+                    output.write_all(b"\n")?;
+                }
             }
         }
     }
@@ -172,5 +176,21 @@ mod tests {
             assert!((seconds..seconds + 60).contains(&ago), "{text}: {ago}");
         }
         assert!(since("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_not_joined_with_the_next_file() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            show: Show,
+        }
+        let Command { show } = clap::Parser::parse_from(["show", "-", "-o", "json"]);
+        let line = r#"{"event":"closed","chainId":"c"}"#;
+        let mut shown = Vec::new();
+        for text in [line.to_owned(), format!("{line}\n")] {
+            show.show(&mut text.as_bytes(), &Filter::default(), &mut shown).unwrap();
+        }
+        assert_eq!(String::from_utf8(shown).unwrap(), format!("{line}\n{line}\n"));
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
-        MutatingWebhook, MutatingWebhookConfiguration, ValidatingWebhook,
+        MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ValidatingWebhook,
         ValidatingWebhookConfiguration, WebhookClientConfig,
     },
 };
@@ -30,6 +30,7 @@ pub(super) struct Entry {
     pub(super) ca_bundle: Option<String>,
     /// How long the apiserver waits for an answer.
     pub(super) timeout: Duration,
+    rules: Vec<RuleWithOperations>,
     service: String,
     namespace: String,
     port: i32,
@@ -55,12 +56,12 @@ pub(super) async fn read(client: Client, name: &str) -> Result<Vec<Entry>, Failu
     let mutating = mutating.and_then(|configuration| configuration.webhooks).unwrap_or_default();
 
     let validating = validating.into_iter().map(|webhook| {
-        let ValidatingWebhook { name, client_config, timeout_seconds, .. } = webhook;
-        Entry::new(name, Gate::Validating, client_config, timeout_seconds)
+        let ValidatingWebhook { name, client_config, timeout_seconds, rules, .. } = webhook;
+        Entry::new(name, Gate::Validating, client_config, timeout_seconds, rules)
     });
     let mutating = mutating.into_iter().map(|webhook| {
-        let MutatingWebhook { name, client_config, timeout_seconds, .. } = webhook;
-        Entry::new(name, Gate::Mutating, client_config, timeout_seconds)
+        let MutatingWebhook { name, client_config, timeout_seconds, rules, .. } = webhook;
+        Entry::new(name, Gate::Mutating, client_config, timeout_seconds, rules)
     });
     Ok(validating.chain(mutating).collect::<anyhow::Result<_>>()?)
 }
@@ -79,6 +80,7 @@ impl Entry {
         gate: Gate,
         client_config: WebhookClientConfig,
         timeout_seconds: Option<i32>,
+        rules: Option<Vec<RuleWithOperations>>,
     ) -> anyhow::Result<Self> {
         let WebhookClientConfig { ca_bundle, service, url } = client_config;
         let service = service.with_context(|| {
@@ -92,10 +94,22 @@ impl Entry {
             name,
             gate,
             timeout: Duration::from_secs(seconds.unsigned_abs().into()),
+            rules: rules.unwrap_or_default(),
             service: service.name,
             namespace: service.namespace,
             port: service.port.unwrap_or(DEFAULT_PORT),
             path: service.path.unwrap_or_default(),
+        })
+    }
+
+    /// Whether the apiserver calls it when an object of that group and resource is created.
+    pub(super) fn is_called_for(&self, group: &str, resource: &str) -> bool {
+        let names = |list: &Option<Vec<String>>, wanted: &str| {
+            list.iter().flatten().any(|name| name == wanted || name == "*")
+        };
+        self.rules.iter().any(|rule| {
+            let RuleWithOperations { api_groups, operations, resources, .. } = rule;
+            names(api_groups, group) && names(resources, resource) && names(operations, "CREATE")
         })
     }
 
@@ -121,7 +135,28 @@ mod tests {
 
     fn entry(client_config: serde_json::Value) -> anyhow::Result<Entry> {
         let client_config = serde_json::from_value(client_config).unwrap();
-        Entry::new("validate".into(), Gate::Validating, client_config, Some(3))
+        let rules = json!([
+            {"apiGroups": ["apps"], "resources": ["statefulsets"], "operations": ["CREATE"]},
+            {"apiGroups": [""], "resources": ["pods"], "operations": ["DELETE"]},
+            {"apiGroups": ["batch"], "resources": ["*"], "operations": ["*"]},
+        ]);
+        let rules = serde_json::from_value(rules).unwrap();
+        Entry::new("validate".into(), Gate::Validating, client_config, Some(3), rules)
+    }
+
+    #[test]
+    fn an_entry_is_called_for_what_its_rules_name() {
+        let service = json!({"name": "guard", "namespace": "storage"});
+        let entry = entry(json!({"service": service})).unwrap();
+        for (group, resource, called) in [
+            ("apps", "statefulsets", true),
+            ("apps", "deployments", false),
+            ("", "statefulsets", false),
+            ("", "pods", false),
+            ("batch", "jobs", true),
+        ] {
+            assert_eq!(entry.is_called_for(group, resource), called, "{group} {resource}");
+        }
     }
 
     #[test]

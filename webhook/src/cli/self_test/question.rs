@@ -1,7 +1,11 @@
 //! What a guard is asked, and what it should answer.
 
 use jiff::Timestamp;
-use nfs_guard_policies::{Gate, Policy, Snapshot, decide, rules::CRITICAL_LABEL};
+use nfs_guard_policies::{
+    Gate, Policy, Snapshot, decide,
+    facts::{Kind, WorkloadKind},
+    rules::CRITICAL_LABEL,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,10 +23,15 @@ const NAME: &str = "nfs-guard-self-test";
 pub(super) struct Question {
     pub(super) title: &'static str,
     pub(super) gate: Gate,
+    /// The kind of object it is about.
+    pub(super) kind: Kind,
     pub(super) review: Value,
 }
 
-/// What is asked at that gate. Its volumes lie in the pod templates: nothing
+const SET: Kind = Kind::Workload(WorkloadKind::StatefulSet);
+const POD: Kind = Kind::Workload(WorkloadKind::Pod);
+
+/// What is asked at that gate, of whatever entry is called for the kind. Its volumes lie in the pod templates: nothing
 /// has to be looked up for them.
 pub(super) fn all(gate: Gate) -> Vec<Question> {
     let nfs = json!({"name": "data", "nfs": {"server": "192.0.2.1", "path": "/srv/nfs"}});
@@ -32,12 +41,18 @@ pub(super) fn all(gate: Gate) -> Vec<Question> {
     });
     match gate {
         Gate::Mutating => vec![
-            Question::new("a Pod whose fsGroup has files walked", gate, &pod(&block)),
-            Question::new("a Pod without a volume", gate, &pod(&Value::Null)),
+            Question::new("a Pod whose fsGroup has files walked", gate, POD, &pod(&block)),
+            Question::new("a Pod without a volume", gate, POD, &pod(&Value::Null)),
         ],
         Gate::Validating | Gate::Inspection => vec![
-            Question::new("a critical StatefulSet on NFS", gate, &stateful_set(&nfs)),
-            Question::new("a critical StatefulSet on nothing", gate, &stateful_set(&Value::Null)),
+            Question::new("a critical StatefulSet on NFS", gate, SET, &stateful_set(&nfs)),
+            Question::new(
+                "a critical StatefulSet on nothing",
+                gate,
+                SET,
+                &stateful_set(&Value::Null),
+            ),
+            Question::new("a StorageClass that nobody names", gate, Kind::Class, &class()),
         ],
     }
 }
@@ -73,7 +88,7 @@ pub(super) fn differences(expected: &Value, answered: &Value) -> Vec<String> {
 }
 
 impl Question {
-    fn new(title: &'static str, gate: Gate, object: &Value) -> Self {
+    fn new(title: &'static str, gate: Gate, kind: Kind, object: &Value) -> Self {
         let (group, version) = match object["apiVersion"].as_str().unwrap_or_default() {
             "v1" => ("", "v1"),
             other => other.split_once('/').unwrap_or_default(),
@@ -92,7 +107,7 @@ impl Question {
                 "dryRun": true,
             },
         });
-        Self { title, gate, review }
+        Self { title, gate, kind, review }
     }
 }
 
@@ -102,6 +117,17 @@ fn stateful_set(volume: &Value) -> Value {
         "kind": "StatefulSet",
         "metadata": {"name": NAME, "namespace": NAME, "labels": {CRITICAL_LABEL: "true"}},
         "spec": {"template": {"spec": pod(volume)["spec"]}},
+    })
+}
+
+/// A class by which nothing changes for anybody: it is no default, and no claim has its
+/// name.
+fn class() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": NAME},
+        "provisioner": "nfs.csi.k8s.io",
     })
 }
 
@@ -139,13 +165,14 @@ mod tests {
     #[test]
     fn what_is_expected_follows_the_configuration() {
         let mode = |rule: &str, mode: &str| json!({"rules": {rule: {"mode": mode}}});
+        let off = json!({"critical": {"objectSelectors": []}});
         for (gate, config, decisions_expected) in [
-            (Gate::Validating, json!({}), ["deny", "allow"]),
-            (Gate::Validating, mode("critical-on-nfs", "warn"), ["warn", "allow"]),
-            (Gate::Validating, mode("critical-on-nfs", "off"), ["allow", "allow"]),
-            (Gate::Validating, json!({"critical": {"objectSelectors": []}}), ["allow", "allow"]),
-            (Gate::Mutating, json!({}), ["patch", "allow"]),
-            (Gate::Mutating, mode("fs-group-change-policy", "warn"), ["warn", "allow"]),
+            (Gate::Validating, json!({}), &["deny", "allow", "allow"][..]),
+            (Gate::Validating, mode("critical-on-nfs", "warn"), &["warn", "allow", "allow"]),
+            (Gate::Validating, mode("critical-on-nfs", "off"), &["allow", "allow", "allow"]),
+            (Gate::Validating, off, &["allow", "allow", "allow"]),
+            (Gate::Mutating, json!({}), &["patch", "allow"]),
+            (Gate::Mutating, mode("fs-group-change-policy", "warn"), &["warn", "allow"]),
         ] {
             assert_eq!(decisions(gate, &config), decisions_expected, "{gate:?} {config}");
         }
@@ -160,12 +187,13 @@ mod tests {
             (Gate::Mutating, json!({}), &[]),
         ] {
             let policy = Policy::new(serde_json::from_value(config).unwrap());
-            for Question { title, review, .. } in all(gate) {
+            for Question { title, review, kind, .. } in all(gate) {
                 let review = review.to_string();
                 let mut request = Request::read(gate, review.as_bytes()).unwrap();
                 let subject = request.subject(gate).unwrap().expect("it is judged");
                 let outcome = decide(&subject, &Snapshot::complete(), &policy, Timestamp::now());
                 let keys: Vec<_> = outcome.missed.keys.iter().map(ToString::to_string).collect();
+                let looked_up = if kind == Kind::Class { &[] } else { looked_up };
                 assert_eq!(keys, looked_up, "{title}");
             }
         }
