@@ -22,10 +22,10 @@ mod shrink;
 mod simulated;
 mod truth;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use nfs_guard_policies::{Policy, Snapshot};
+use nfs_guard_policies::{Policy, Snapshot, cluster::Key};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,13 +46,16 @@ pub trait World {
     fn look(&self) -> State<'_>;
 }
 
+/// Objects by what they are called.
+pub type Objects = BTreeMap<Key, Arc<Value>>;
+
 /// A cluster at rest.
 #[derive(Debug)]
 pub struct State<'w> {
-    /// Every object of a kind the engine knows, but pods that are going.
-    pub objects: Vec<Arc<Value>>,
+    /// Every object of a kind the engine knows.
+    pub objects: &'w Objects,
     /// The facts of them.
-    pub facts: Snapshot,
+    pub facts: &'w Snapshot,
     /// The policy that holds.
     pub policy: &'w Policy,
     /// The time.

@@ -6,13 +6,13 @@ use nfs_guard_policies::{
     backing::Kind as Backing,
     cluster::Key,
     decide,
-    facts::{Kind, Object, WorkloadKind},
+    facts::{Kind, Object},
 };
 use serde_json::{Value, json};
 
 use super::{
     Setting, State,
-    json::{is_going, key, kind, name, namespace, text, uid},
+    json::{is_going, key, name, namespace, text, uid},
     truth::{OnNfs, Truth},
 };
 
@@ -22,21 +22,16 @@ pub fn broken(state: &State<'_>, setting: &Setting) -> Option<String> {
     if !state.installed {
         return None;
     }
-    let truth = Truth::of(&state.objects);
-    let pods = state.objects.iter().filter(|object| is_pod(object));
-    let mut broken = pods.filter_map(|pod| pod_on_nfs(state, setting, &truth, pod));
-    broken.next().or_else(|| half_bound(state, &truth))
-}
-
-fn is_pod(object: &Value) -> bool {
-    kind(object) == Some(Kind::Workload(WorkloadKind::Pod))
+    let truth = Truth::of(state.objects);
+    let mut broken = truth.pods().filter_map(|pod| pod_on_nfs(state, setting, truth, pod));
+    broken.next().or_else(|| half_bound(state, truth))
 }
 
 /// What is wrong about a pod that is on NFS.
 fn pod_on_nfs<'s>(
     state: &'s State<'_>,
     setting: &Setting,
-    truth: &Truth<'s>,
+    truth: Truth<'s>,
     pod: &'s Value,
 ) -> Option<String> {
     let on_nfs = truth.on_nfs(pod);
@@ -88,7 +83,7 @@ fn scan(state: &State<'_>, object: &Value) -> Vec<Finding> {
         namespace: namespace(object).into(),
         user: "".into(),
     };
-    decide(&subject, &state.facts, state.policy, state.now).verdict.findings
+    decide(&subject, state.facts, state.policy, state.now).verdict.findings
 }
 
 fn read(object: &Value) -> Object<'_> {
@@ -96,7 +91,7 @@ fn read(object: &Value) -> Object<'_> {
 }
 
 /// Whether a write to that object may have led to a pod's being where it is.
-fn led_to<'s>(truth: &Truth<'s>, pod: &'s Value, on_nfs: &OnNfs<'_>, written: &Key) -> bool {
+fn led_to<'s>(truth: Truth<'s>, pod: &'s Value, on_nfs: &OnNfs<'_>, written: &Key) -> bool {
     let is = |object: &Value| key(object) == *written;
     match written.kind {
         // Which class a claim without one was to get, any of them may have changed.
@@ -138,9 +133,9 @@ fn doubtful(
 }
 
 /// A volume that names a claim which does not name it, though nothing is in the way.
-fn half_bound(state: &State<'_>, truth: &Truth<'_>) -> Option<String> {
-    let volumes = truth.all().filter(|object| kind(object) == Some(Kind::Volume));
-    volumes.filter(|_| state.guarded).find_map(|volume| {
+fn half_bound(state: &State<'_>, truth: Truth<'_>) -> Option<String> {
+    let mut volumes = truth.list(Kind::Volume).filter(|_| state.guarded);
+    volumes.find_map(|volume| {
         let reference = &volume["spec"]["claimRef"];
         let (namespace, claim) = (text(reference, "/namespace"), text(reference, "/name"));
         let claim = truth.get(Kind::Claim, namespace, claim)?;
@@ -157,7 +152,7 @@ fn half_bound(state: &State<'_>, truth: &Truth<'_>) -> Option<String> {
 /// finalizers gone, on its way out, of another status, and with an annotation nobody reads.
 #[must_use]
 pub fn stuck(state: &State<'_>) -> Option<String> {
-    state.objects.iter().find_map(|object| {
+    state.objects.values().find_map(|object| {
         let mut held = Value::clone(object);
         held["metadata"]["finalizers"] = json!(["example.com/held"]);
         let mut going = held.clone();
@@ -181,7 +176,7 @@ pub fn stuck(state: &State<'_>) -> Option<String> {
                 namespace: namespace(object).into(),
                 user: "developer".into(),
             };
-            let verdict = decide(&subject, &state.facts, state.policy, state.now).verdict;
+            let verdict = decide(&subject, state.facts, state.policy, state.now).verdict;
             (verdict.effect() == Effect::Deny)
                 .then(|| format!("{what} is denied to {}", verdict.subject))
         })
@@ -197,7 +192,6 @@ fn annotated_going(going: &Value) -> Value {
 /// How many pods are on NFS, critical or not.
 #[must_use]
 pub fn pods_on_nfs(state: &State<'_>) -> u64 {
-    let truth = Truth::of(&state.objects);
-    let pods = state.objects.iter().filter(|object| is_pod(object));
-    pods.filter(|pod| !truth.on_nfs(pod).is_empty()).count() as u64
+    let truth = Truth::of(state.objects);
+    truth.pods().filter(|pod| !truth.on_nfs(pod).is_empty()).count() as u64
 }

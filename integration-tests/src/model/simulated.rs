@@ -13,7 +13,6 @@ use nfs_guard_policies::{
     Policy,
     cluster::Key,
     config::{Mode, Reverse, ScaleUp},
-    facts::{Kind, WorkloadKind},
     rules::CRITICAL_LABEL,
 };
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ use self::apiserver::{Apiserver, Presence, Refused};
 use super::{
     Setting, State, World,
     guard::Guard,
-    json::{controller, is_going, key, name, namespace, text, uid},
+    json::{at, controller, key, name, namespace, text, uid},
     operation::Operation,
     request::{Asker, Names, Request},
 };
@@ -127,7 +126,7 @@ impl<'p> Simulated<'p> {
             manifest["metadata"]["ownerReferences"][0]["uid"] =
                 json!(found.map_or("none".to_owned(), |found| uid(&found).to_owned()));
         }
-        if let Some(hours) = manifest.pointer("/spec/expiresAt").and_then(Value::as_i64) {
+        if let Some(hours) = at(&manifest, "/spec/expiresAt").and_then(Value::as_i64) {
             let end = self.api.now + SignedDuration::from_hours(hours);
             manifest["spec"]["expiresAt"] = json!(end.to_string());
         }
@@ -187,13 +186,9 @@ impl World for Simulated<'_> {
     }
 
     fn look(&self) -> State<'_> {
-        let objects = self.api.all().filter(|object| {
-            let is_pod = super::json::kind(object) == Some(Kind::Workload(WorkloadKind::Pod));
-            !(is_pod && is_going(object))
-        });
         State {
-            objects: objects.map(Arc::clone).collect(),
-            facts: self.api.facts().clone(),
+            objects: self.api.objects(),
+            facts: self.api.facts(),
             policy: self.api.policy,
             now: self.api.now,
             history: &self.api.history,

@@ -1,23 +1,27 @@
 //! What is so in a cluster, by its objects alone: the oracle of the model. It shares nothing
 //! with the engine that it is held against.
 
-use std::{collections::HashMap, sync::Arc};
-
 use jiff::{SignedDuration, Timestamp};
-use nfs_guard_policies::{cluster::Key, facts::Kind, rules::CRITICAL_LABEL};
+use nfs_guard_policies::{
+    cluster::Key,
+    facts::{Kind, WorkloadKind},
+    rules::CRITICAL_LABEL,
+};
 use serde_json::Value;
 
 use super::{
+    Objects,
     json::{
-        claim_of, controller, is_controlled_by, key, kind, label, list, name, namespace,
+        at, claim_of, controller, is_controlled_by, is_going, kind, label, list, name, namespace,
         pod_volumes, text, uid,
     },
     request::NFS_DRIVER,
 };
 
-/// The objects of a cluster by their names.
+/// The objects of a cluster.
+#[derive(Clone, Copy)]
 pub(super) struct Truth<'s> {
-    objects: HashMap<Key, &'s Value>,
+    objects: &'s Objects,
 }
 
 /// A volume of a pod whose data is on NFS.
@@ -29,21 +33,29 @@ pub(super) struct OnNfs<'s> {
 }
 
 impl<'s> Truth<'s> {
-    pub(super) fn of(objects: &'s [Arc<Value>]) -> Self {
-        Self { objects: objects.iter().map(|object| (key(object), &**object)).collect() }
+    pub(super) fn of(objects: &'s Objects) -> Self {
+        Self { objects }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &'s Value> {
-        self.objects.values().copied()
+    /// The objects of a kind.
+    pub(super) fn list(self, kind: Kind) -> impl Iterator<Item = &'s Value> {
+        let first = Key { kind, namespace: String::new(), name: String::new() };
+        let from = self.objects.range(first..).take_while(move |(key, _)| key.kind == kind);
+        from.map(|(_, object)| &**object)
     }
 
-    pub(super) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&'s Value> {
+    /// The pods that are not on their way out.
+    pub(super) fn pods(self) -> impl Iterator<Item = &'s Value> {
+        self.list(Kind::Workload(WorkloadKind::Pod)).filter(|pod| !is_going(pod))
+    }
+
+    pub(super) fn get(self, kind: Kind, namespace: &str, name: &str) -> Option<&'s Value> {
         let key = Key { kind, namespace: namespace.into(), name: name.into() };
-        self.objects.get(&key).copied()
+        self.objects.get(&key).map(|object| &**object)
     }
 
     /// The volumes of a pod that are on NFS: inline, or by a claim that is bound.
-    pub(super) fn on_nfs(&self, pod: &'s Value) -> Vec<OnNfs<'s>> {
+    pub(super) fn on_nfs(self, pod: &'s Value) -> Vec<OnNfs<'s>> {
         let on_nfs = pod_volumes(pod).iter().filter_map(|volume| {
             let own = text(volume, "/name");
             if !volume["nfs"].is_null() {
@@ -62,12 +74,12 @@ impl<'s> Truth<'s> {
     }
 
     /// Whether a pod is critical: it, its namespace, or what made it has the label.
-    pub(super) fn is_critical(&self, pod: &'s Value) -> bool {
+    pub(super) fn is_critical(self, pod: &'s Value) -> bool {
         let has_label = |object: &Value| label(object, CRITICAL_LABEL) == "true";
         let of_owner = |owner: &Value| {
             let template =
                 ["/spec/template", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"];
-            let mut templates = template.into_iter().filter_map(|at| owner.pointer(at));
+            let mut templates = template.into_iter().filter_map(|pointer| at(owner, pointer));
             has_label(owner) || templates.any(has_label)
         };
         has_label(pod)
@@ -76,7 +88,7 @@ impl<'s> Truth<'s> {
     }
 
     /// What made an object, and what made that, as long as they are there.
-    pub(super) fn owners(&self, object: &'s Value) -> Vec<&'s Value> {
+    pub(super) fn owners(self, object: &'s Value) -> Vec<&'s Value> {
         let mut owners = Vec::new();
         let mut object = object;
         while let Some(reference) = controller(object)
@@ -93,10 +105,9 @@ impl<'s> Truth<'s> {
 
     /// Whether an exemption that has not ended is for that volume of that pod, or for what
     /// made it.
-    pub(super) fn is_exempt(&self, pod: &'s Value, on_nfs: &OnNfs<'_>, now: Timestamp) -> bool {
-        let mut exemptions = self.all().filter(|object| {
-            kind(object) == Some(Kind::Exemption) && namespace(object) == namespace(pod)
-        });
+    pub(super) fn is_exempt(self, pod: &'s Value, on_nfs: &OnNfs<'_>, now: Timestamp) -> bool {
+        let mut exemptions =
+            self.list(Kind::Exemption).filter(|exemption| namespace(exemption) == namespace(pod));
         exemptions.any(|exemption| {
             let time = |at: &str| text(exemption, at).parse::<Timestamp>().ok();
             let most = SignedDuration::from_hours(90 * 24);
@@ -111,9 +122,17 @@ impl<'s> Truth<'s> {
                 volumes.iter().any(|volume| glob(volume.as_str().unwrap_or_default(), called))
             };
             let claim = on_nfs.claim.map_or("", |(claim, _)| name(claim));
+            // What one volume of a pod may be on, another of the same claim is on, too.
+            let same = pod_volumes(pod)
+                .iter()
+                .filter(|volume| claim_of(pod, volume).is_some_and(|mounted| mounted == claim));
+            let mut called = same.map(|volume| text(volume, "/name"));
             lasts
                 && (is_target(pod) || self.owners(pod).into_iter().any(is_target))
-                && (volumes.is_empty() || is_named(on_nfs.volume) || is_named(claim))
+                && (volumes.is_empty()
+                    || is_named(on_nfs.volume)
+                    || is_named(claim)
+                    || called.any(is_named))
         })
     }
 }

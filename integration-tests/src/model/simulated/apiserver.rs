@@ -1,6 +1,6 @@
 //! The API server: what is stored, and what is asked before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use nfs_guard_policies::{
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use super::validation;
 use crate::model::{
+    Objects,
     guard::{Asked, Guard},
     history::{History, Seen, Write},
-    json::{controller, is_going, key, label, merge, name, namespace, text, uid},
+    json::{at, controller, is_going, key, label, merge, name, namespace, text, uid},
     request::{DEFAULT_CLASS, LEGACY_CLASS},
 };
 
@@ -49,7 +50,7 @@ pub(super) enum Presence {
 /// Everything there is, as JSON, and the facts of it that the guard's caches would hold.
 #[derive(Debug)]
 pub(super) struct Apiserver<'p> {
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: Objects,
     facts: Snapshot,
     strings: Strings,
     pub(super) now: Timestamp,
@@ -68,7 +69,7 @@ pub(super) struct Apiserver<'p> {
 impl<'p> Apiserver<'p> {
     pub(super) fn new(guard: &'p dyn Guard, policy: &'p mut Policy, fails_closed: bool) -> Self {
         Self {
-            objects: BTreeMap::new(),
+            objects: Objects::new(),
             facts: Snapshot::complete(),
             strings: Strings::default(),
             now: "2026-04-22T09:00:00Z".parse().expect("is a time"),
@@ -109,8 +110,8 @@ impl<'p> Apiserver<'p> {
         self.list(Kind::Workload(WorkloadKind::Pod))
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Value>> {
-        self.objects.values()
+    pub(super) fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// The class a claim gets that names none: the newest of the default ones, of equally
@@ -342,7 +343,7 @@ fn matches_conditions(kind: Kind, verb: Verb, old: Option<&Value>, new: Option<&
     }
     match (old, new) {
         (Some(old), Some(new)) => {
-            let differs = |pointer| old.pointer(pointer) != new.pointer(pointer);
+            let differs = |pointer| at(old, pointer) != at(new, pointer);
             !is_going(old)
                 && ["/spec", "/metadata/labels", "/metadata/annotations"].into_iter().any(differs)
         }

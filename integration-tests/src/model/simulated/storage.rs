@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::apiserver::{Apiserver, owned_by};
 use crate::model::{
     json::{
-        annotation, claim_of, gibibytes, is_controlled_by, is_going, key, name, namespace,
+        annotation, at, claim_of, gibibytes, is_controlled_by, is_going, key, name, namespace,
         pod_volumes, text, uid,
     },
     request::{DISK_DRIVER, LEGACY_CLASS, NFS_DRIVER, NO_PROVISIONER},
@@ -52,7 +52,7 @@ pub(super) fn sync(api: &mut Apiserver<'_>) {
 /// `pkg/controller/volume/ephemeral`.
 fn make_ephemeral_claims(api: &mut Apiserver<'_>, pod: &Value) {
     for volume in pod_volumes(pod) {
-        let Some(template) = volume.pointer("/ephemeral/volumeClaimTemplate") else { continue };
+        let Some(template) = at(volume, "/ephemeral/volumeClaimTemplate") else { continue };
         let claim_name = claim_of(pod, volume).expect("an ephemeral volume has a claim");
         if api.get(Kind::Claim, namespace(pod), &claim_name).is_none() {
             let mut claim = template.clone();

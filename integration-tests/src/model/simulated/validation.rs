@@ -4,7 +4,10 @@
 use nfs_guard_policies::facts::{Kind, WorkloadKind};
 use serde_json::Value;
 
-use crate::model::{json::kind, request::LEGACY_CLASS};
+use crate::model::{
+    json::{at, kind},
+    request::LEGACY_CLASS,
+};
 
 /// Members of a set's spec that an update may change.
 const OF_SETS: [&str; 4] = ["replicas", "ordinals", "template", "updateStrategy"];
@@ -16,14 +19,14 @@ const OF_CLAIMS: [&str; 3] = ["volumeName", "storageClassName", "resources"];
 
 /// Whether an object may become that other one.
 pub(super) fn may_become(old: &Value, new: &Value) -> bool {
-    let same = |pointer: &str| old.pointer(pointer) == new.pointer(pointer);
+    let same = |pointer: &str| at(old, pointer) == at(new, pointer);
     match kind(new) {
         Some(Kind::Workload(WorkloadKind::StatefulSet)) => same_but(old, new, &OF_SETS),
         Some(Kind::Workload(WorkloadKind::Job)) => same("/spec/template"),
         Some(Kind::Workload(WorkloadKind::Pod)) => same_but(old, new, &["nodeName"]),
         Some(Kind::Volume) => same_but(old, new, &OF_VOLUMES),
         Some(Kind::Claim) => {
-            let once = |pointer| old.pointer(pointer).is_none_or(Value::is_null) || same(pointer);
+            let once = |pointer| at(old, pointer).is_none_or(Value::is_null) || same(pointer);
             let legacy = &old["metadata"]["annotations"][LEGACY_CLASS];
             let class = &new["spec"]["storageClassName"];
             same_but(old, new, &OF_CLAIMS)

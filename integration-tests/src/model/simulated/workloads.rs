@@ -49,7 +49,7 @@ pub(super) fn sync(api: &mut Apiserver<'_>) {
 /// Has nobody own what `owner` owns (`--cascade=orphan`).
 pub(super) fn orphan_dependents(api: &mut Apiserver<'_>, owner: &Value) {
     let dependents: Vec<_> =
-        api.all().filter(|object| is_controlled_by(object, owner)).cloned().collect();
+        api.objects().values().filter(|object| is_controlled_by(object, owner)).cloned().collect();
     for dependent in dependents {
         set_owner(api, COLLECTOR, &dependent, &Value::Null);
     }
@@ -64,11 +64,11 @@ fn collect_garbage(api: &mut Apiserver<'_>) {
             found.is_some_and(|found| found["metadata"]["uid"] == owner["uid"])
         })
     };
-    let garbage = api.all().filter(|object| {
+    let garbage = api.objects().iter().filter(|(_, object)| {
         let owners = list(object, "/metadata/ownerReferences");
         !owners.is_empty() && !owners.iter().any(|owner| is_there(owner, object))
     });
-    let garbage: Vec<_> = garbage.map(|object| key(object)).collect();
+    let garbage: Vec<_> = garbage.map(|(key, _)| key.clone()).collect();
     for key in garbage {
         let _ = api.delete(COLLECTOR, &key);
     }
