@@ -220,10 +220,8 @@ mod tests {
 
     #[test]
     fn the_chart_has_the_definition_as_it_is() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../helm/nfs-guard/crds/storageexemptions.yaml"
-        );
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/nfs-guard/crds/storageexemptions.yaml");
         let text = serde_saphyr::to_string(&definition()).unwrap();
         if std::env::var_os("NFS_GUARD_RENEW").is_some() {
             std::fs::write(path, &text).unwrap();
