@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use crate::{
     backing::Kind,
     config::ScaleUp,
+    critical,
     facts::{Claim, Object, Workload, WorkloadKind},
     finding::Leniency,
     owners,
     resolve::Volume,
     rules::Case,
     subject::Change,
-    terms::{Terms, users},
+    terms::{Asked, Terms, users},
 };
 
 /// Why a volume must not be denied that does not pass, if so.
@@ -108,7 +109,7 @@ impl Question<'_> {
         if self.is_old(self.volume.bound_since) {
             return Some(Leniency::OldClaim);
         }
-        let is_old_spec = |owner: &Workload<'_>| {
+        let is_old_spec = |owner: &Workload<'static>| {
             self.is_old(owner.metadata.creation_timestamp) && self.is_in_spec(owner)
         };
         match object {
@@ -139,9 +140,14 @@ impl Question<'_> {
     }
 
     /// Whether the owner's own spec ends up there with the volume of that name,
-    /// whatever claims have come to be under the names it uses.
-    fn is_in_spec(&self, owner: &Workload<'_>) -> bool {
+    /// whatever claims have come to be under the names it uses. Only of one that is
+    /// critical has that ever been judged.
+    fn is_in_spec(&self, owner: &Workload<'static>) -> bool {
         let Case { subject, resolver, .. } = self.case;
+        let object = Object::Workload(owner.clone());
+        if critical::why(self.case.terms(), Asked::standing(&object)).is_none() {
+            return false;
+        }
         let own = resolver.spec_volumes(&subject.namespace, owner);
         let name = match self.case.object {
             Object::Claim(claim) => owners::volume_of_claim(owner, &claim.metadata.name),

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 /// day.
 // What has a rule has a length: without one the apiserver would take the rule to cost
 // too much, and refuse the definition.
+#[expect(clippy::duplicated_attributes, reason = "several columns are of the same type")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "nfs-guard.io",

@@ -38,6 +38,8 @@ fn names_every_object_after_the_release() {
         objects.sort();
         let expected = [
             "ClusterRole",
+            "ClusterRole edit-exemptions",
+            "ClusterRole view-exemptions",
             "ClusterRoleBinding",
             "ConfigMap",
             "Deployment",
@@ -46,16 +48,16 @@ fn names_every_object_after_the_release() {
             "ResourceQuota",
             "Role",
             "RoleBinding",
-            "Secret",
+            "Secret tls",
             "Service",
             "ServiceAccount",
             "ValidatingWebhookConfiguration",
         ];
-        let named = |kind: &str| match kind {
-            "Secret" => format!("{name}-tls"),
-            _ => name.to_owned(),
+        let named = |object: &str| match object.split_once(' ') {
+            Some((kind, suffix)) => (kind.to_owned(), format!("{name}-{suffix}")),
+            None => (object.to_owned(), name.to_owned()),
         };
-        assert_eq!(objects, expected.map(|kind| (kind.to_owned(), named(kind))));
+        assert_eq!(objects, expected.map(named));
     }
 }
 

@@ -148,21 +148,30 @@ fn a_person_cannot_point_a_claim_at_an_nfs_volume_later() {
 }
 
 #[test]
-fn a_binding_the_controller_began_is_completed() {
+fn a_volume_is_not_promised_to_a_critical_claim_and_binds_once_it_may() {
     let cluster = Harness::shared();
     let namespace = cluster.namespace("binding", CRITICAL);
     let kubectl = namespace.kubectl();
+    let operator = cluster.kubectl(User::Operator);
     // Nobody makes volumes of this class; the one that fits appears later.
     let class = format!("static-{}", namespace.name());
     kubectl.apply(&claim("data", Some(&class)).to_string()).expect_success();
-    let volume = static_volume(&format!("volume-{}", namespace.name()), &class);
-    cluster.kubectl(User::Operator).apply(&volume.to_string()).expect_success();
-    kubectl.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
-    let record = cluster.guard().wait_for_audit("the binding", |line| {
-        line["namespace"] == namespace.name() && line["operation"] == "UPDATE"
+    let name = format!("volume-{}", namespace.name());
+    let ran = operator.apply(&static_volume(&name, &class).to_string()).expect_success();
+    let turned = format!("turns PersistentVolumeClaim {}/data", namespace.name());
+    assert!(ran.stderr.contains(&turned), "{ran}");
+    let record = cluster.guard().wait_for_audit("the promise", |line| {
+        line["kind"] == "PersistentVolume" && line["name"] == *name && line["operation"] == "UPDATE"
     });
     assert_eq!(record["user"], "system:serviceaccount:kube-system:persistent-volume-binder");
-    assert_eq!(record["decision"], "warn", "{record}");
+    assert_eq!(record["decision"], "deny", "{record}");
+    assert_eq!(operator.get(&["pv", &name])["spec"]["claimRef"], json!(null));
+    assert_eq!(kubectl.get(&["pvc", "data"])["spec"]["volumeName"], json!(null));
+
+    let label = &["label", "namespace", namespace.name(), "nfs-guard.io/critical-"];
+    operator.run(label).expect_success();
+    kubectl.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc/data"]);
+    assert_eq!(operator.get(&["pv", &name])["spec"]["claimRef"]["name"], "data");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_workload_of_before_keeps_its_pods_and_each_is_recorded() {
     assert_eq!(record["decision"], "warn", "{record}");
     assert_eq!(record["user"], "system:serviceaccount:kube-system:replicaset-controller");
     let message = record["findings"][0]["message"].as_str().unwrap();
-    assert!(message.ends_with("(made by its controller)"), "{record}");
+    assert!(message.ends_with("(as in the spec of its owner)"), "{record}");
 }
 
 #[test]

@@ -110,17 +110,24 @@ fn a_claim_is_critical_as_who_uses_it() {
     }
 }
 
+/// An NFS volume that anybody may have.
+fn share() -> Value {
+    json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
+        "spec": {"storageClassName": "manual", "nfs": {"server": "nas", "path": "/x"}}})
+}
+
+/// The same, promised to that claim.
+fn promised(namespace: &str, claim: &str, uid: Option<&str>) -> Value {
+    let mut volume = share();
+    volume["spec"]["claimRef"] = json!({"namespace": namespace, "name": claim, "uid": uid});
+    volume
+}
+
 #[test]
 fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
     let consumer = on_web(critical(set(&[("data", NFS)], &json!([]))));
     let waiting = on_web(claim(&json!({"storageClassName": "manual"})));
-    let free = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
-        "spec": {"storageClassName": "manual", "nfs": {"server": "nas", "path": "/x"}}});
-    let promised = |namespace: &str, claim: &str, uid: Option<&str>| {
-        let mut volume = free.clone();
-        volume["spec"]["claimRef"] = json!({"namespace": namespace, "name": claim, "uid": uid});
-        volume
-    };
+    let free = share();
     let mut disk = promised("vault", "data", None);
     disk["spec"]["nfs"] = json!(null);
     disk["spec"]["iscsi"] = json!({});
@@ -212,9 +219,13 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
         let told = judge.update("", old, &new).told();
         assert_eq!(told.0, expected, "{name}: {told:?}");
     }
+}
+
+#[test]
+fn a_provisioners_promise_is_told_and_a_denied_one_says_why() {
     let made = Judge::incident().create("", &promised("vault", "data", Some("1")));
     assert_eq!(made.told().0, Effect::Warn, "a provisioner's");
-    let outcome = Judge::incident().update("", &free, &promised("vault", "data", None));
+    let outcome = Judge::incident().update("", &share(), &promised("vault", "data", None));
     let denial = outcome.verdict.denial().unwrap().message;
     for part in [
         "critical-on-nfs: PersistentVolume share would put a critical claim on NFS:",

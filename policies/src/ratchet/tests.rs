@@ -80,6 +80,23 @@ fn the_claims_of_a_set_are_as_its_templates() {
 }
 
 #[test]
+fn a_spec_that_nobody_judged_excuses_nothing() {
+    let mut set = set(&[("data", NFS)], &json!([]));
+    set["metadata"]["name"] = json!("db");
+    let maker = stored(set, "web", AFTER);
+    let volumes = json!([{"name": "d", "persistentVolumeClaim": {"claimName": "data-db-0"}}]);
+    let mut waiting = wrapped(WorkloadKind::Deployment, &json!({"volumes": volumes}));
+    waiting["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
+    let waiting = stored(waiting, "web", AFTER);
+    let mut made = claim(&json!({"storageClassName": NFS}));
+    made["metadata"]["name"] = json!("data-db-0");
+    let judge = Judge::incident().by(STATEFUL_SET_CONTROLLER).with(&[maker]);
+    assert_eq!(judge.create("web", &made).told().0, Effect::Allow, "nobody critical uses it");
+    let judge = judge.with(&[waiting]);
+    assert_eq!(judge.create("web", &made).told().0, Effect::Deny, "a critical pod waits for it");
+}
+
+#[test]
 fn the_pods_of_a_clean_set_may_keep_the_claims_that_are_old() {
     let clean = stored(set(&[("data", BLOCK)], &json!([])), "vault", AFTER);
     for (name, created, expected) in

@@ -42,7 +42,7 @@ enum Form {
     Check,
     /// Of `audit verify -o json`.
     Verify,
-    /// The CustomResourceDefinition of exemptions.
+    /// The definition of exemptions, a custom resource.
     Crd,
 }
 
