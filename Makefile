@@ -5,7 +5,7 @@ CARGO ?= cargo
 # What is measured is built as what ships.
 RELEASE := --config .cargo/release.toml --locked --release
 
-.PHONY: help deps demo test test-all test-image bench fuzz image lint
+.PHONY: help deps demo test test-all test-image bench fuzz model image lint
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,7 @@ test: ## everything but the long runs: tables, TLS, and a real apiserver
 	$(CARGO) test --locked --workspace
 
 test-all: bench fuzz test-image ## what takes a release build; `make test` is not part of it
+	SEQUENCES=20000 $(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin model
 	$(CARGO) run $(RELEASE) --quiet --package nfs-guard -- demo
 
 bench: ## what a review costs, beside its budget (2 minutes when built)
@@ -30,6 +31,9 @@ bench: ## what a review costs, beside its budget (2 minutes when built)
 
 fuzz: ## bend what the guard reads for FUZZ_SECONDS (60); FUZZ_SEED repeats a run
 	$(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin fuzz
+
+model: ## hold the rule against SEQUENCES (2000) random sequences; SEED repeats a run, SEQUENCE replays one
+	@$(CARGO) run --locked --quiet --package nfs-guard-integration-tests --bin model
 
 image: ## write the image to target/image, as IMAGE (nfs-guard:VERSION)
 	@$(CARGO) run --locked --quiet --package nfs-guard-image

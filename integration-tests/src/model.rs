@@ -33,7 +33,7 @@ use self::operation::{Class, Operation};
 pub use self::{
     guard::{Asked, Engine, Guard},
     history::{History, Seen, Write},
-    run::{Found, Ran, Report, Violation, policy, replay, run, search},
+    run::{Found, Ran, Report, Violation, policy, replay, run, search, search_until},
     simulated::Simulated,
 };
 

@@ -1,4 +1,4 @@
-//! Holds the rule against `SEQUENCES` (2500) random sequences from the seed `SEED` (another
+//! Holds the rule against `SEQUENCES` (2000) random sequences from the seed `SEED` (another
 //! each time), or against the one that is `SEQUENCE`, as JSON: `make model`.
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
@@ -13,7 +13,7 @@ fn main() -> Result<ExitCode> {
         println!("{}", model::replay(&sequence, &Engine, &mut model::policy()));
         return Ok(ExitCode::SUCCESS);
     }
-    let sequences = number("SEQUENCES")?.unwrap_or(2_500);
+    let sequences = number("SEQUENCES")?.unwrap_or(2_000);
     let seed = number("SEED")?.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
     let report = model::search(seed, sequences, &Engine);

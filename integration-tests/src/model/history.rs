@@ -22,6 +22,8 @@ pub struct Write {
     pub user: String,
     /// What was written.
     pub key: Key,
+    /// Whether what is written became critical by it, and what it made before with it.
+    pub turns_critical: bool,
     /// What the guard made of it.
     pub seen: Seen,
 }
@@ -59,10 +61,12 @@ impl History {
     }
 
     /// Whether a write to one of those objects passed that is known to let critical pods
-    /// on NFS: the guard was not asked, or warned about it, or an exemption spoke for it.
+    /// on NFS: the guard was not asked, or warned about it, or an exemption spoke for it, or what is there became critical.
     #[must_use]
     pub fn explains(&self, of: impl Fn(&Key) -> bool) -> bool {
-        self.writes.iter().any(|write| of(&write.key) && write.seen.explains())
+        self.writes
+            .iter()
+            .any(|write| of(&write.key) && (write.turns_critical || write.seen.explains()))
     }
 }
 
@@ -86,7 +90,7 @@ impl Seen {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation: _, user, key, seen } = self;
+        let Self { operation: _, user, key, turns_critical: _, seen } = self;
         write!(f, "{key} by {user}: ")?;
         match seen {
             Seen::BeforeTheGuard => f.write_str("before the guard"),

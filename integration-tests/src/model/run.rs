@@ -132,19 +132,27 @@ pub fn replay(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> St
 /// Runs the sequences of that many seeds.
 #[must_use]
 pub fn search(first: u64, sequences: u64, guard: &dyn Guard) -> Report {
+    search_until(u64::MAX, first, sequences, guard)
+}
+
+/// Runs the sequences of that many seeds, until so many have shown a violation.
+#[must_use]
+pub fn search_until(enough: u64, first: u64, sequences: u64, guard: &dyn Guard) -> Report {
+    let seen = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     let work = || {
         let mut policy = policy();
         let mut report = Report::default();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= sequences {
+            if number >= sequences || seen.load(Ordering::Relaxed) >= enough {
                 return report;
             }
             let sequence = generate::sequence(first.wrapping_add(number));
             match run(&sequence, guard, &mut policy) {
                 Ok(ran) => report.ran = report.ran.and(ran),
                 Err(_) => {
+                    seen.fetch_add(1, Ordering::Relaxed);
                     report.ran.sequences += 1;
                     report.violations += 1;
                     if report.found.len() < MOST_SHRUNK {

@@ -75,16 +75,9 @@ impl<'s> Truth<'s> {
 
     /// Whether a pod is critical: it, its namespace, or what made it has the label.
     pub(super) fn is_critical(self, pod: &'s Value) -> bool {
-        let has_label = |object: &Value| label(object, CRITICAL_LABEL) == "true";
-        let of_owner = |owner: &Value| {
-            let template =
-                ["/spec/template", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"];
-            let mut templates = template.into_iter().filter_map(|pointer| at(owner, pointer));
-            has_label(owner) || templates.any(has_label)
-        };
-        has_label(pod)
-            || self.get(Kind::Namespace, "", namespace(pod)).is_some_and(has_label)
-            || self.owners(pod).into_iter().any(of_owner)
+        is_labelled(pod)
+            || self.get(Kind::Namespace, "", namespace(pod)).is_some_and(is_labelled)
+            || self.owners(pod).into_iter().any(is_labelled)
     }
 
     /// What made an object, and what made that, as long as they are there.
@@ -135,6 +128,15 @@ impl<'s> Truth<'s> {
                     || called.any(is_named))
         })
     }
+}
+
+/// Whether an object, or what it makes, has the label that makes it critical.
+pub(super) fn is_labelled(object: &Value) -> bool {
+    const TEMPLATES: [&str; 3] =
+        ["/spec/template", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"];
+    let has_label = |object: &Value| label(object, CRITICAL_LABEL) == "true";
+    has_label(object)
+        || TEMPLATES.into_iter().filter_map(|template| at(object, template)).any(has_label)
 }
 
 /// Whether a volume's data is on NFS.

@@ -19,6 +19,7 @@ use crate::model::{
     history::{History, Seen, Write},
     json::{at, controller, is_going, key, label, merge, name, namespace, text, uid},
     request::{DEFAULT_CLASS, LEGACY_CLASS},
+    truth::is_labelled,
 };
 
 /// Why a write did not come to pass.
@@ -58,6 +59,8 @@ pub(super) struct Apiserver<'p> {
     pub(super) written: u64,
     /// The number of the operation that is under way.
     pub(super) operation: usize,
+    /// Whether what is being written becomes critical by that.
+    turns_critical: bool,
     pub(super) history: History,
     pub(super) presence: Presence,
     /// Whether writes to critical namespaces are refused while the guard is down.
@@ -75,6 +78,7 @@ impl<'p> Apiserver<'p> {
             now: "2026-04-22T09:00:00Z".parse().expect("is a time"),
             written: 0,
             operation: 0,
+            turns_critical: false,
             history: History::default(),
             presence: Presence::Absent,
             fails_closed,
@@ -169,7 +173,10 @@ impl<'p> Apiserver<'p> {
         if !validation::may_become(&old, &new) {
             return Err(Refused::Invalid);
         }
-        self.admit(user, Verb::Update, Some(&old), Some(&new))?;
+        self.turns_critical = is_labelled(&new) && !is_labelled(&old);
+        let admitted = self.admit(user, Verb::Update, Some(&old), Some(&new));
+        self.turns_critical = false;
+        admitted?;
         self.store(new);
         Ok(())
     }
@@ -330,7 +337,8 @@ impl<'p> Apiserver<'p> {
 
     fn remember(&mut self, user: &str, key: &Key, seen: Seen) {
         let (user, key) = (user.to_owned(), key.clone());
-        self.history.writes.push(Write { operation: self.operation, user, key, seen });
+        let Self { operation, turns_critical, .. } = *self;
+        self.history.writes.push(Write { operation, user, key, turns_critical, seen });
     }
 }
 
