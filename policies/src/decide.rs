@@ -193,9 +193,22 @@ fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
 /// becomes critical is never denied it.
 fn turned(case: &Case<'_>) -> Effect {
     match case.policy.settings.critical_on_nfs.reverse {
-        Reverse::Deny if !matches!(case.object, Object::Namespace(_)) => Effect::Deny,
+        Reverse::Deny if !matches!(case.object, Object::Namespace(_)) && !releases(case) => {
+            Effect::Deny
+        }
         Reverse::Allow | Reverse::Warn | Reverse::Deny => Effect::Warn,
     }
+}
+
+/// Whether a volume's promise is taken back, which is never denied: it would be kept
+/// from whoever may have it.
+fn releases(case: &Case<'_>) -> bool {
+    let Change::Update { new: Object::Volume(new), old: Object::Volume(old), .. } =
+        &case.subject.change
+    else {
+        return false;
+    };
+    new.spec.claim_ref.is_none() && old.spec.claim_ref.is_some()
 }
 
 /// Why what is wrong with the subject's own storage is allowed beforehand, if so.
@@ -247,3 +260,6 @@ fn forgive_what_is_not_new<'f>(findings: &mut [Finding], before: &'f [Finding]) 
         }
     }
 }
+
+#[cfg(test)]
+mod always_allowed;

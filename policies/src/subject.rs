@@ -96,7 +96,14 @@ impl Change<'_> {
     /// Whether it changes nothing that any rule reads: finalizers, status, or
     /// anything else that facts leave out.
     pub(crate) fn is_unread(&self) -> bool {
-        matches!(self, Self::Update { new, old, .. } if new == old)
+        match self {
+            Self::Update { new: Object::Volume(new), old: Object::Volume(old), .. } => {
+                // Its phase is read, and written with its status alone.
+                new.metadata == old.metadata && new.spec == old.spec
+            }
+            Self::Update { new, old, .. } => new == old,
+            Self::Create(_) | Self::Delete(_) | Self::Standing(_) => false,
+        }
     }
 }
 
