@@ -241,10 +241,17 @@ impl Palette {
     }
 
     fn volume(&self, rng: &mut Rng) -> Volume {
+        let nfs = rng.u8(..3) > 0;
+        let mut class = one_of(rng, &self.class_names);
+        // Who of several claims takes a disk of a class that makes NFS is not decided when
+        // they are admitted, and the others are made volumes on NFS.
+        if self.strict && !nfs && ["nfs", "disk"].contains(&class) {
+            class = "";
+        }
         Volume {
             name: one_of(rng, &self.volumes).into(),
-            nfs: rng.u8(..3) > 0,
-            class: one_of(rng, &self.class_names).into(),
+            nfs,
+            class: class.into(),
             claim: (rng.u8(..3) == 0).then(|| self.claim_key(rng)),
             size: rng.u8(1..=3),
         }

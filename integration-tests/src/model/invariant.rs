@@ -189,6 +189,21 @@ fn annotated_going(going: &Value) -> Value {
     free
 }
 
+/// What does not get what it could have, though no guard is there any more: what was denied
+/// must leave nothing behind that keeps anything from being bound once the cause is gone.
+#[must_use]
+pub fn unbound(state: &State<'_>) -> Option<String> {
+    let truth = Truth::of(state.objects);
+    let mut claims = truth.list(Kind::Claim).filter(|claim| !is_going(claim));
+    let claim = claims.find(|claim| {
+        let waits = text(claim, "/spec/volumeName").is_empty() && truth.could_be_bound(claim);
+        waits || truth.volume_of(claim).is_some() && text(claim, "/status/phase") != "Bound"
+    });
+    let waiting = truth.pods().find(|pod| !truth.is_running(pod) && truth.has_all_claims(pod));
+    let left = claim.or(waiting)?;
+    Some(format!("{} waits for nothing once the guard is gone", key(left)))
+}
+
 /// How many pods are on NFS, critical or not.
 #[must_use]
 pub fn pods_on_nfs(state: &State<'_>) -> u64 {

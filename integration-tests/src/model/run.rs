@@ -71,7 +71,14 @@ pub fn policy() -> Policy {
 /// Runs one sequence against that guard.
 pub fn run(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> Result<Ran, Violation> {
     let mut world = Simulated::new(&sequence.setting, guard, policy);
-    run_in(&mut world, sequence, &mut |_, _| {})
+    let ran = run_in(&mut world, sequence, &mut |_, _| {})?;
+    let after = sequence.operations.len();
+    let rests = world.remove_guard();
+    match invariant::unbound(&world.look()) {
+        None if rests => Ok(ran),
+        None => Err(Violation { after, what: "the cluster does not come to rest".into() }),
+        Some(what) => Err(Violation { after, what }),
+    }
 }
 
 fn run_in(

@@ -61,6 +61,12 @@ impl<'p> Simulated<'p> {
         Self { api }
     }
 
+    /// Takes the guard away, and lets come to pass what it kept from coming.
+    pub fn remove_guard(&mut self) -> bool {
+        self.api.presence = Presence::Absent;
+        self.rest()
+    }
+
     fn request(&mut self, request: Request) -> Result<(), Refused> {
         match request {
             Request::Apply(asker, manifest) => self.apply_manifest(user(asker), manifest),

@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::{
     Objects,
     json::{
-        at, claim_of, controller, is_controlled_by, is_going, kind, label, list, name, namespace,
-        pod_volumes, text, uid,
+        annotation, at, claim_of, controller, gibibytes, is_controlled_by, is_going, kind, label,
+        list, name, namespace, pod_volumes, text, uid,
     },
-    request::NFS_DRIVER,
+    request::{LEGACY_CLASS, NFS_DRIVER, NO_PROVISIONER},
 };
 
 /// The objects of a cluster.
@@ -73,6 +73,43 @@ impl<'s> Truth<'s> {
         on_nfs.collect()
     }
 
+    /// The volume that a claim names and that names it.
+    pub(super) fn volume_of(self, claim: &Value) -> Option<&'s Value> {
+        let volume = self.get(Kind::Volume, "", text(claim, "/spec/volumeName"))?;
+        (text(volume, "/spec/claimRef/uid") == uid(claim)).then_some(volume)
+    }
+
+    /// Whether a claim that names no volume could have one without waiting for a pod.
+    pub(super) fn could_be_bound(self, claim: &Value) -> bool {
+        let class_name = class_of(claim).unwrap_or_default();
+        let class = self.get(Kind::Class, "", class_name);
+        let waits = class.is_some_and(|class| class["volumeBindingMode"] != "Immediate");
+        let is_free = |volume: &Value| {
+            volume["spec"]["claimRef"].is_null()
+                && text(volume, "/status/phase") == "Available"
+                && class_of(volume).unwrap_or_default() == class_name
+                && gibibytes(volume) >= gibibytes(claim)
+                && !is_going(volume)
+        };
+        let is_made = class.is_some_and(|class| class["provisioner"] != NO_PROVISIONER);
+        !waits && (is_made || self.list(Kind::Volume).any(is_free))
+    }
+
+    /// Whether every claim of a pod is there to stay, and has its volume.
+    pub(super) fn has_all_claims(self, pod: &Value) -> bool {
+        pod_volumes(pod).iter().all(|volume| {
+            let Some(claim_name) = claim_of(pod, volume) else { return true };
+            self.get(Kind::Claim, namespace(pod), &claim_name).is_some_and(|claim| {
+                let own = volume["ephemeral"].is_null() || is_controlled_by(claim, pod);
+                own && !is_going(claim) && self.volume_of(claim).is_some()
+            })
+        })
+    }
+
+    pub(super) fn is_running(self, pod: &Value) -> bool {
+        text(pod, "/status/phase") == "Running"
+    }
+
     /// Whether a pod is critical: it, its namespace, or what made it has the label.
     pub(super) fn is_critical(self, pod: &'s Value) -> bool {
         is_labelled(pod)
@@ -128,6 +165,11 @@ impl<'s> Truth<'s> {
                     || called.any(is_named))
         })
     }
+}
+
+/// Class string of a claim or a volume.
+fn class_of(object: &Value) -> Option<&str> {
+    annotation(object, LEGACY_CLASS).or(object["spec"]["storageClassName"].as_str())
 }
 
 /// Whether an object, or what it makes, has the label that makes it critical.
