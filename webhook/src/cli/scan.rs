@@ -77,7 +77,7 @@ impl Scan {
             }
             Ok::<_, Failure>(judge(objects, &cluster, &policy, judged_by, Timestamp::now()))
         })?;
-        self.output.print(&report, |output, report| table::print(output, report))?;
+        self.output.print(&report, table::print)?;
         Ok(if report.summary.violations > 0 { Exit::Negative } else { Exit::Good })
     }
 
