@@ -16,6 +16,7 @@ mod history;
 pub mod invariant;
 mod json;
 pub mod operation;
+mod real;
 mod request;
 mod run;
 mod shrink;
@@ -33,7 +34,8 @@ use self::operation::{Class, Operation};
 pub use self::{
     guard::{Asked, Engine, Guard},
     history::{History, Seen, Write},
-    run::{Found, Ran, Report, Violation, policy, replay, run, search, search_until},
+    real::Real,
+    run::{Found, Ran, Report, Violation, policy, replay, run, search, search_real, search_until},
     simulated::Simulated,
 };
 

@@ -45,6 +45,22 @@ pub(super) fn sequence(seed: u64) -> Sequence {
     Sequence { seed, setting, operations }
 }
 
+/// The sequence of that seed which others can be done beside in one cluster: a strict one
+/// that leaves alone what all of them see.
+pub(super) fn shareable(seed: u64) -> Sequence {
+    let mut rng = Rng::with_seed(seed);
+    let mut setting = Setting { strict: true, knows_operator: false, ..setting(&mut rng) };
+    setting.reverse_denies = false;
+    for class in &mut setting.classes {
+        class.default = false;
+    }
+    let palette = Palette::draw(&mut rng, &setting);
+    let length = rng.usize(12..=24);
+    let drawn = std::iter::repeat_with(|| palette.operation(&mut rng));
+    let operations = drawn.filter(|operation| !matches!(operation, Operation::CreateExemption(_)));
+    Sequence { seed, setting, operations: operations.take(length).collect() }
+}
+
 fn setting(rng: &mut Rng) -> Setting {
     let class = |rng: &mut Rng, name: &str, makes, default, waits| Class {
         name: name.into(),

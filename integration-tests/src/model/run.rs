@@ -6,11 +6,17 @@ use std::{
     thread,
 };
 
-use nfs_guard_policies::{GuardConfig, Policy, rules::CriticalOnNfs};
+use nfs_guard_policies::{
+    GuardConfig, Policy,
+    config::{Mode, Reverse, ScaleUp},
+    rules::CriticalOnNfs,
+};
+
+use crate::ControlPlane;
 
 use super::{
-    Guard, History, Sequence, Simulated, World, generate, invariant, operation::Operation,
-    shrink::shrunk,
+    Guard, History, Real, Sequence, Setting, Simulated, World, generate, invariant,
+    operation::Operation, shrink::shrunk,
 };
 
 /// What many sequences came to.
@@ -61,6 +67,20 @@ pub struct Report {
 
 /// Most violations that each thread makes shorter: the next ones are mostly the same.
 const MOST_SHRUNK: usize = 4;
+
+/// Looks after objects of a kind of its own.
+pub(super) const OPERATOR: &str = "system:serviceaccount:pg:pg-operator";
+
+/// Has a policy be the one of that setting.
+pub(super) fn configured(policy: &mut Policy, setting: &Setting) {
+    let rule = &mut policy.settings.critical_on_nfs;
+    rule.mode = Mode::Enforce;
+    rule.reverse = if setting.reverse_denies { Reverse::Deny } else { Reverse::Warn };
+    policy.ratchet.scale_up = if setting.scale_up_denies { ScaleUp::Deny } else { ScaleUp::Warn };
+    policy.ratchet.since = None;
+    policy.ratchet.controllers =
+        if setting.knows_operator { vec![OPERATOR.into()] } else { Vec::new() };
+}
 
 /// A policy for sequences to be run by; each sets its own switches.
 #[must_use]
@@ -136,6 +156,55 @@ pub fn replay(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> St
     }
 }
 
+/// Runs the sequences of that many seeds on a real control plane, several at a time. None of
+/// them stops the guard, or moves the default class: all others would notice.
+#[must_use]
+pub fn search_real(control_plane: &ControlPlane, first: u64, sequences: u64) -> Report {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut policy = policy();
+        let mut report = Report::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= sequences {
+                return report;
+            }
+            let sequence = generate::shareable(first.wrapping_add(number));
+            match run_real(control_plane, &sequence, &mut policy) {
+                Ok(ran) => report.ran = report.ran.and(ran),
+                Err(violation) => {
+                    report.ran.sequences += 1;
+                    report.violations += 1;
+                    report.found.push(Found { sequence, violation });
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        let reports = threads.into_iter().map(|thread| thread.join().expect("does not panic"));
+        Report::of(reports)
+    })
+}
+
+/// Sequences that share a control plane at a time: most of it they wait.
+const AT_A_TIME: u64 = 5;
+
+fn run_real(
+    control_plane: &ControlPlane,
+    sequence: &Sequence,
+    policy: &mut Policy,
+) -> Result<Ran, Violation> {
+    let after = sequence.operations.len();
+    let broken = |error: anyhow::Error| Violation { after, what: format!("{error:#}") };
+    let prefix = format!("model-{}", sequence.seed);
+    let mut world = Real::new(control_plane, &prefix, &sequence.setting, policy).map_err(broken)?;
+    let ran = run_in(&mut world, sequence, &mut |_, _| {})?;
+    world.finish().map_err(broken)?;
+    let last = invariant::broken(&world.look(), &sequence.setting);
+    last.map_or(Ok(ran), |what| Err(Violation { after, what }))
+}
+
 /// Runs the sequences of that many seeds.
 #[must_use]
 pub fn search(first: u64, sequences: u64, guard: &dyn Guard) -> Report {
@@ -174,20 +243,26 @@ pub fn search_until(enough: u64, first: u64, sequences: u64, guard: &dyn Guard) 
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().expect("does not panic")).collect()
     });
-    let mut all = Report::default();
-    for Report { ran, violations, found } in reports {
-        all.ran = all.ran.and(ran);
-        all.violations += violations;
-        all.found.extend(found);
-    }
-    all.found.sort_by_key(|found| found.sequence.operations.len());
-    all
+    Report::of(reports)
 }
 
 fn shortest(sequence: Sequence, guard: &dyn Guard, policy: &mut Policy) -> Found {
     let sequence = shrunk(sequence, &mut |shorter| run(shorter, guard, policy).is_err());
     let violation = run(&sequence, guard, policy).expect_err("it was seen to fail");
     Found { sequence, violation }
+}
+
+impl Report {
+    fn of(reports: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for Self { ran, violations, found } in reports {
+            all.ran = all.ran.and(ran);
+            all.violations += violations;
+            all.found.extend(found);
+        }
+        all.found.sort_by_key(|found| found.sequence.operations.len());
+        all
+    }
 }
 
 impl Ran {

@@ -9,12 +9,7 @@ mod workloads;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use nfs_guard_policies::{
-    Policy,
-    cluster::Key,
-    config::{Mode, Reverse, ScaleUp},
-    rules::CRITICAL_LABEL,
-};
+use nfs_guard_policies::{Policy, cluster::Key, rules::CRITICAL_LABEL};
 use serde_json::{Value, json};
 
 use self::apiserver::{Apiserver, Presence, Refused};
@@ -24,13 +19,11 @@ use super::{
     json::{at, controller, key, name, namespace, text, uid},
     operation::Operation,
     request::{Asker, Names, Request},
+    run::{OPERATOR, configured},
 };
 
 const DEVELOPER: &str = "developer";
 const ADMINISTRATOR: &str = "administrator";
-/// Looks after objects of a kind of its own.
-pub(super) const OPERATOR: &str = "system:serviceaccount:pg:pg-operator";
-
 /// Rounds after which a cluster that has not come to rest never will: a set with three
 /// pods, each with claims to make, bind and schedule, takes about twenty.
 const MOST_ROUNDS: usize = 100;
@@ -44,7 +37,7 @@ pub struct Simulated<'p> {
 impl<'p> Simulated<'p> {
     /// A cluster with two namespaces, of which `vault` is critical, and those classes.
     pub fn new(setting: &Setting, guard: &'p dyn Guard, policy: &'p mut Policy) -> Self {
-        setting.configure(policy);
+        configured(policy, setting);
         let mut api = Apiserver::new(guard, policy, setting.fails_closed);
         for (name, labels) in [("vault", json!({CRITICAL_LABEL: "true"})), ("web", json!({}))] {
             api.store(json!({
@@ -201,18 +194,5 @@ impl World for Simulated<'_> {
             guarded: self.api.presence == Presence::Up,
             installed: self.api.presence != Presence::Absent,
         }
-    }
-}
-
-impl Setting {
-    /// Has a policy be the one of this setting.
-    fn configure(&self, policy: &mut Policy) {
-        let rule = &mut policy.settings.critical_on_nfs;
-        rule.mode = Mode::Enforce;
-        rule.reverse = if self.reverse_denies { Reverse::Deny } else { Reverse::Warn };
-        policy.ratchet.scale_up = if self.scale_up_denies { ScaleUp::Deny } else { ScaleUp::Warn };
-        policy.ratchet.since = None;
-        policy.ratchet.controllers =
-            if self.knows_operator { vec![OPERATOR.into()] } else { Vec::new() };
     }
 }

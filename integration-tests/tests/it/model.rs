@@ -7,7 +7,10 @@ use std::{
     io::{Write as _, stderr},
 };
 
-use nfs_guard_integration_tests::model::{self, Engine};
+use nfs_guard_integration_tests::{
+    Harness,
+    model::{self, Engine},
+};
 
 /// Enough that each of the broken guards below is found many times over.
 const SEQUENCES: u64 = 2_000;
@@ -19,6 +22,17 @@ fn no_sequence_leaves_a_critical_pod_on_nfs_without_a_reason() {
     assert_eq!(report.violations, 0, "\n{report}");
     // Not by `eprintln!`, which the test runner keeps to itself.
     writeln!(stderr(), "model, seed {seed}: {report}").unwrap();
+}
+
+#[test]
+fn no_sequence_on_a_real_control_plane_leaves_a_critical_pod_on_nfs() {
+    // Volumes without a class are anybody's.
+    let cluster = Harness::exclusive();
+    let seed = from_environment("SEED", 1);
+    let sequences = from_environment("REAL_SEQUENCES", 5);
+    let report = model::search_real(cluster.control_plane(), seed, sequences);
+    assert_eq!(report.violations, 0, "\n{report}");
+    writeln!(stderr(), "model on a real control plane, seed {seed}: {report}").unwrap();
 }
 
 fn from_environment(variable: &str, default: u64) -> u64 {
