@@ -193,7 +193,9 @@ fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
 /// becomes critical is never denied it.
 fn turned(case: &Case<'_>) -> Effect {
     match case.policy.settings.critical_on_nfs.reverse {
-        Reverse::Deny if !matches!(case.object, Object::Namespace(_)) && !releases(case) => {
+        Reverse::Deny
+            if matches!(case.object, Object::Class(_) | Object::Volume(_)) && !releases(case) =>
+        {
             Effect::Deny
         }
         Reverse::Allow | Reverse::Warn | Reverse::Deny => Effect::Warn,
@@ -248,7 +250,9 @@ fn moves_claim(old: &Object<'_>, new: &Object<'_>) -> bool {
 fn forgive_what_is_not_new<'f>(findings: &mut [Finding], before: &'f [Finding]) {
     let mut by_volume: HashMap<_, Vec<_>> = HashMap::new();
     let volume = |finding: &'f Finding| finding.wrong.volume().map(|(volume, _)| volume);
-    for old in before {
+    // What an exemption allowed, it allowed as it was.
+    let is_excused = |old: &&Finding| old.effect == Effect::Allow && old.leniency.is_some();
+    for old in before.iter().filter(|old| !is_excused(old)) {
         by_volume.entry((old.rule, volume(old))).or_default().push(old);
     }
     for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Deny) {

@@ -143,7 +143,7 @@ impl<'c> Resolver<'c> {
         workload: &'s Workload<'s>,
         of_template: impl Fn(&Rivals<'s>, &'s Claim<'s>, usize) -> Volume<'s>,
     ) -> Vec<Volume<'s>> {
-        let rivals = Rivals::of(workload);
+        let rivals = Rivals::of(workload, || self.default_class());
         let templates = workload.claim_templates.iter().enumerate();
         let templates = templates.map(|(at, claim)| of_template(&rivals, claim, at));
         let inline = workload.template.spec.volumes.iter().enumerate();
@@ -338,10 +338,14 @@ impl<'c> Resolver<'c> {
 }
 
 /// The claims that each pod of a workload is to get, counted by class.
-struct Rivals<'w>(HashMap<ClassReference<'w>, u64>);
+struct Rivals<'w> {
+    by_class: HashMap<ClassReference<'w>, u64>,
+    /// The class that claims get which name none.
+    default: Option<String>,
+}
 
 impl<'w> Rivals<'w> {
-    fn of(workload: &'w Workload<'_>) -> Self {
+    fn of(workload: &'w Workload<'_>, default: impl FnOnce() -> Option<String>) -> Self {
         let volumes = workload.template.spec.volumes.iter();
         let ephemeral = volumes.filter_map(|volume| match &volume.source {
             Some(PodVolumeSource::Ephemeral(claim)) => Some(&**claim),
@@ -351,7 +355,8 @@ impl<'w> Rivals<'w> {
         for claim in workload.claim_templates.iter().chain(ephemeral) {
             *by_class.entry(claim.class()).or_default() += 1;
         }
-        Self(by_class)
+        let is_mixed = by_class.len() > 1 && by_class.contains_key(&ClassReference::Default);
+        Self { by_class, default: is_mixed.then(default).flatten() }
     }
 
     /// How many claims like this one a workload still has to have bound, where so
@@ -373,7 +378,22 @@ impl<'w> Rivals<'w> {
             | WorkloadKind::Job
             | WorkloadKind::CronJob => u64::MAX,
         };
-        let Self(by_class) = self;
-        Claims::ToCome(pods.saturating_mul(by_class.get(&claim.class()).copied().unwrap_or(1)))
+        Claims::ToCome(pods.saturating_mul(self.like(claim.class()).max(1)))
+    }
+
+    /// How many ask for that class, by its name or as the default.
+    fn like(&self, class: ClassReference<'_>) -> u64 {
+        let asking = |class: ClassReference<'_>| {
+            let asked = self.by_class.iter().find(|(asked, _)| **asked == class);
+            asked.map_or(0, |(_, n)| *n)
+        };
+        let same = match (class, self.default.as_deref()) {
+            (ClassReference::Default, Some(default)) => asking(ClassReference::Named(default)),
+            (ClassReference::Named(name), Some(default)) if name == default => {
+                asking(ClassReference::Default)
+            }
+            _ => 0,
+        };
+        asking(class) + same
     }
 }

@@ -13,6 +13,7 @@ mod log;
 mod output;
 mod policy;
 mod running;
+mod scan;
 mod schema;
 mod self_test;
 mod serve;
@@ -47,6 +48,7 @@ enum Task {
     Serve(Box<serve::Serve>),
     Demo(demo::Demo),
     Check(check::Check),
+    Scan(scan::Scan),
     ExplainDriver(explain_driver::ExplainDriver),
     SelfTest(Box<self_test::SelfTest>),
     Audit(audit::Audit),
@@ -110,6 +112,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Serve(serve) => serve.run(),
         Task::Demo(demo) => demo.run(),
         Task::Check(check) => check.run(),
+        Task::Scan(scan) => scan.run(),
         Task::ExplainDriver(explain) => explain.run(),
         Task::SelfTest(self_test) => self_test.run(),
         Task::Audit(audit) => audit.run(),

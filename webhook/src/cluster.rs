@@ -2,6 +2,7 @@
 //! what they lack.
 
 mod caches;
+mod listing;
 mod look_up;
 mod unserved;
 mod watched;
@@ -15,6 +16,7 @@ use nfs_guard_policies::{
 };
 
 pub use caches::Caches;
+pub(crate) use listing::{ListError, Listing};
 pub use look_up::LookUp;
 
 use crate::fault::Fault;

@@ -106,7 +106,7 @@ async fn unsynced_caches_are_a_fault_and_not_ready() {
     let (status, ready) = http::get(&format!("http://{}/readyz", server.admin));
     assert_eq!(status, 503);
     let kinds = "namespaces, persistentvolumeclaims, persistentvolumes, storageclasses, csidrivers, \
-                 statefulsets, deployments, daemonsets, replicasets, replicationcontrollers, \
+                 storageexemptions, statefulsets, deployments, daemonsets, replicasets, replicationcontrollers, \
                  jobs, cronjobs, pods";
     assert!(ready.contains(&format!("[-] caches not synced: {kinds}")), "{ready}");
     assert_eq!(http::get(&format!("http://{}/livez", server.admin)).0, 200);

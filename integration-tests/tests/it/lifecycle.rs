@@ -26,7 +26,7 @@ fn an_installed_release_has_two_replicas_that_judge() {
 fn helm_test_asks_the_guard_from_a_pod_of_its_own_and_leaves_none() {
     let cluster = LiveCluster::installed();
     let ran = cluster.helm("test", &["--logs"]).expect_success();
-    assert!(ran.stdout.contains("6 reviews over TLS, 0 with an unexpected answer"), "{ran}");
+    assert!(ran.stdout.contains("7 reviews over TLS, 0 with an unexpected answer"), "{ran}");
     let tests = cluster.kubectl().get(&["pods", "-l", "app.kubernetes.io/component=self-test"]);
     assert_eq!(tests["items"].as_array().map(Vec::len), Some(0), "{tests}");
 }

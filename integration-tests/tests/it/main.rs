@@ -23,6 +23,7 @@ mod oracle;
 mod outage;
 mod parts;
 mod rotation;
+mod scan;
 mod self_test;
 mod server;
 mod shutdown;

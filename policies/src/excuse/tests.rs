@@ -159,6 +159,18 @@ fn an_exemption_says_what_and_until_when() {
 }
 
 #[test]
+fn what_was_exempt_forgives_nothing_after() {
+    let backup = Backup::new();
+    let mut moved = backup.cron_job.clone();
+    moved["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "dump", "nfs": {"server": "nas", "path": "/x"}}]);
+    let by_claim = json!({"target": {"kind": "CronJob", "name": "*", "volumes": ["vault-dumps"]}});
+    let judge = Judge::incident().at(NOW).with(&[exemption(&by_claim), backup.claim]);
+    let told = judge.update("vault", &backup.cron_job, &moved).told();
+    assert_eq!(told.0, Effect::Deny);
+}
+
+#[test]
 fn a_claim_may_be_exempt_by_itself() {
     let backup = Backup::new();
     let itself = json!({"target": {"kind": "PersistentVolumeClaim", "name": "vault-*"}});

@@ -106,6 +106,20 @@ impl Kind {
         }
     }
 
+    /// Version of the API that is read.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Exemption => "v1alpha1",
+            Self::Workload(_)
+            | Self::Claim
+            | Self::Volume
+            | Self::Class
+            | Self::CsiDriver
+            | Self::Namespace => "v1",
+        }
+    }
+
     /// Name as in `kind:`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -276,6 +276,13 @@ impl Resolver<'_> {
         found
     }
 
+    /// Name of the class that claims get which name none.
+    pub(super) fn default_class(&self) -> Option<String> {
+        let classes = self.classes().ok()?;
+        let default = binding::default_class(classes.iter().map(|class| &**class));
+        default.map(|class| class.metadata.name.to_string())
+    }
+
     fn classes(&self) -> Result<Vec<Arc<StorageClass<'static>>>, Unknown> {
         self.enumerated(facts::Kind::Class, self.cluster.classes())
     }

@@ -71,7 +71,11 @@ impl Rule for CriticalOnNfs {
             kind != backing::Kind::Unknown && !forbid.iter().any(|forbidden| forbidden.covers(kind))
         };
         match case.object {
-            Object::Workload(_) | Object::Claim(_) => own_volumes(case, passes),
+            Object::Workload(_) | Object::Claim(_) => {
+                let mut found = own_volumes(case, passes);
+                found.extend(turned::pods_of_who_becomes_critical(case, passes));
+                found
+            }
             Object::Volume(volume) => match &case.subject.change {
                 Change::Standing(_) | Change::Delete(_) => Vec::new(),
                 change if promise::is_new(change) => promise::judge(case, volume, passes),

@@ -32,9 +32,12 @@ pub(super) enum Certificates {
     CertManager,
 }
 
-/// A client for single calls, to the cluster of that kubeconfig.
-pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Failure> {
-    let mut config = config(kubeconfig).await?;
+/// A client for single calls, to the cluster of that kubeconfig and context.
+pub(super) async fn client(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, Failure> {
+    let mut config = config(kubeconfig, context).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
     Ok(Client::try_from(config).context("cannot make a client")?)
@@ -60,7 +63,7 @@ impl Guarded {
             certificates,
             certificate_settle,
         } = arguments;
-        let mut config = config(kubeconfig.as_deref()).await?;
+        let mut config = config(kubeconfig.as_deref(), None).await?;
         let url = config.cluster_url.clone();
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let watching = Client::try_from(config.clone()).context("cannot make a client")?;
@@ -114,17 +117,23 @@ impl Guarded {
     }
 }
 
-async fn config(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
-    let Some(path) = kubeconfig else {
+async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, Failure> {
+    if kubeconfig.is_none() && context.is_none() {
         let inferred = Config::infer().await;
         return inferred
             .context("no cluster: neither a kubeconfig nor a service account was found")
             .map_err(Failure::Unreachable);
-    };
+    }
     let unreadable = |error: kube::config::KubeconfigError| {
-        InputError::whole(&path.display().to_string(), error.to_string())
+        let path = kubeconfig.map_or("kubeconfig".into(), Path::to_string_lossy);
+        InputError::whole(&path, error.to_string())
     };
-    let file = Kubeconfig::read_from(path).map_err(unreadable)?;
-    let options = KubeConfigOptions::default();
-    Ok(Config::from_custom_kubeconfig(file, &options).await.map_err(unreadable)?)
+    let file = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let context = context.map(Into::into);
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(file.map_err(unreadable)?, &options).await;
+    Ok(config.map_err(unreadable)?)
 }

@@ -8,13 +8,13 @@ use nfs_guard_policies::GuardConfig;
 use schemars::{Schema as JsonSchema, schema_for};
 use serde::Serialize;
 
-use super::{Exit, Failure, check::CheckReport, printed};
+use super::{Exit, Failure, check::CheckReport, printed, scan::ScanReport};
 use crate::{
     audit,
     exemption::{self, StorageExemptionSpec},
 };
 
-/// Print a JSON schema (of the configuration, of the audit log, of `check -o json`, of `audit verify -o json`), or the definition of exemptions
+/// Print a JSON schema (of the configuration, of the audit log, of `check -o json`, of `scan -o json`, of `audit verify -o json`), or the definition of exemptions
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  nfs-guard schema config > nfs-guard.schema.json\n  \
                         nfs-guard schema audit -o markdown   # its fields, for people\n  \
@@ -40,6 +40,7 @@ enum Form {
     Config,
     Audit,
     Check,
+    Scan,
     /// Of `audit verify -o json`.
     Verify,
     /// The definition of exemptions, a custom resource.
@@ -52,6 +53,7 @@ impl Schema {
             Form::Config => described(&schema_for!(GuardConfig), self.output),
             Form::Audit => described(&schema_for!(audit::Line), self.output),
             Form::Check => described(&schema_for!(CheckReport), self.output),
+            Form::Scan => described(&schema_for!(ScanReport), self.output),
             Form::Verify => described(&schema_for!(audit::verify::Report), self.output),
             Form::Crd => defined(self.output),
         }?;

@@ -98,7 +98,7 @@ impl SelfTest {
         let base = self.url.as_ref().map(base).transpose()?;
         let policy = Policy::new(config);
         Runtime::new().context("cannot start the runtime")?.block_on(async {
-            let client = kubernetes::client(self.kubeconfig.as_deref()).await?;
+            let client = kubernetes::client(self.kubeconfig.as_deref(), None).await?;
             let entries = entry::read(client, &self.webhook_configuration).await?;
             let settled_by = Instant::now() + Duration::from_secs(self.wait);
             let report = loop {

@@ -57,10 +57,18 @@ fn objects(cluster: &LiveCluster) -> BTreeSet<String> {
         .collect()
 }
 
-/// Those that a release made, by name or by label; the namespace is not helm's.
+/// Those that a release made, by name or by label. The namespace is not helm's, and the
+/// definition of exemptions outlives a release, as they do.
 fn ours(objects: &BTreeSet<String>) -> Vec<&String> {
-    let namespace = "Namespace /nfs-guard ";
-    objects.iter().filter(|object| of_release(object) && !object.starts_with(namespace)).collect()
+    const NOT_OURS: [&str; 3] = [
+        "Namespace /nfs-guard ",
+        "CustomResourceDefinition /storageexemptions.nfs-guard.io ",
+        "APIService /v1alpha1.nfs-guard.io ",
+    ];
+    let is_ours = |object: &&String| {
+        of_release(object) && !NOT_OURS.iter().any(|other| object.starts_with(other))
+    };
+    objects.iter().filter(is_ours).collect()
 }
 
 fn of_release(object: &str) -> bool {

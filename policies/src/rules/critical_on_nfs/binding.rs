@@ -319,6 +319,25 @@ fn each_pod_takes_another_volume_for_what_it_calls_ephemeral() {
 }
 
 #[test]
+fn who_names_the_default_class_and_who_names_none_compete() {
+    let of = |class: Value| {
+        let mut spec = wants(Some(NFS))["spec"].clone();
+        spec["storageClassName"] = class;
+        json!({"volumeClaimTemplate": {"spec": spec}})
+    };
+    let two = |first: Value, second: Value| {
+        pod(&json!([{"name": "a", "ephemeral": of(first)}, {"name": "b", "ephemeral": of(second)}]))
+    };
+    for (name, manifest, expected) in [
+        ("one disk for both", two(json!(null), json!(NFS)), Effect::Deny),
+        ("another class", two(json!(null), json!(BLOCK)), Effect::Allow),
+    ] {
+        let told = judge(&[disk(NFS)]).create("vault", &manifest).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+}
+
+#[test]
 fn a_volume_may_be_promised_to_what_a_pod_calls_ephemeral() {
     let spec = wants(Some(BLOCK))["spec"].clone();
     let tmp = json!([{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]);

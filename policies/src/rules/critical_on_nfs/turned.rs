@@ -7,7 +7,7 @@ use crate::{
     config::Reverse,
     critical, excuse,
     excuse::Used,
-    facts::{Object, PersistentVolume},
+    facts::{Object, PersistentVolume, WorkloadKind},
     finding::Wrong,
     overlay::Overlay,
     resolve::{Resolver, Volume},
@@ -72,6 +72,49 @@ pub(super) fn judge(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> 
     case.resolver.also_not_synced(before);
     case.resolver.also_not_synced(after);
     found
+}
+
+/// The pods on forbidden storage that are critical from now on, as what made them is:
+/// their own volumes need not be those that it has by now.
+pub(super) fn pods_of_who_becomes_critical(
+    case: &Case<'_>,
+    passes: impl Fn(backing::Kind) -> bool,
+) -> Vec<Found> {
+    let Change::Update { new: Object::Workload(new), old, .. } = &case.subject.change else {
+        return Vec::new();
+    };
+    let is_new = std::ptr::eq(case.object, case.subject.object());
+    let was = || critical::why(case.terms(), Asked::of(case.subject, old)).is_some();
+    if !is_new || case.critical.is_none() || new.kind == WorkloadKind::Pod || was() {
+        return Vec::new();
+    }
+    let namespace = &*case.subject.namespace;
+    let pods = case.resolver.workloads_of(Some(namespace)).into_iter();
+    let pods = pods.filter(|pod| pod.kind == WorkloadKind::Pod && pod.has_persistent_volumes());
+    let made = pods.filter(|pod| {
+        let owners = case.resolver.owners(namespace, &pod.metadata);
+        owners.chain.iter().any(|owner| owner.metadata.uid == new.metadata.uid)
+    });
+    let found = made.flat_map(|pod| {
+        let pod = Object::Workload((*pod).clone());
+        let other = SubjectName::of(&pod, namespace);
+        let mut volumes = case.resolver.volumes(namespace, &pod);
+        volumes.retain(|volume| {
+            let kind = volume.resolved.backing.kind();
+            kind != backing::Kind::Unknown && !passes(kind)
+        });
+        let found = volumes.into_iter().map(|volume| Found {
+            field: "metadata.labels".to_owned(),
+            wrong: Wrong::Turned {
+                other: other.clone(),
+                volume: volume.name.to_owned(),
+                resolved: volume.resolved,
+            },
+            leniency: None,
+        });
+        found.collect::<Vec<_>>()
+    });
+    found.collect()
 }
 
 /// What could be turned by an object: claims that are not bound, or that name it, and
@@ -229,6 +272,22 @@ mod tests {
         let expected = "critical-on-nfs: turns PersistentVolumeClaim vault/data: volume data ends \
                         up on NFS nas:/x";
         assert_eq!(warning, expected);
+    }
+
+    #[test]
+    fn a_workload_that_becomes_critical_is_told_which_of_its_pods_are_on_nfs() {
+        let volumes = json!([{"name": "v", "nfs": {"server": "nas", "path": "/x"}}]);
+        let old = stored(set(&[], &volumes), "web", "2026-01-01T00:00:00Z");
+        let mut new = stored(set(&[], &json!([])), "web", "2026-01-01T00:00:00Z");
+        new["metadata"]["labels"] = json!({"nfs-guard.io/critical": "true"});
+        let made = stored(owned(pod(&volumes), &old), "web", "2026-01-01T00:00:00Z");
+        let judge = Judge::incident().with(&[old.clone(), made]);
+        let outcome = judge.update("web", &old, &new);
+        assert_eq!(outcome.told().0, Effect::Warn, "{outcome:?}");
+        let expected = "critical-on-nfs: turns Pod web/vault-0: volume v ends up on NFS nas:/x";
+        assert_eq!(outcome.verdict.warnings(), [expected]);
+        let unlabelled = judge.update("web", &new, &new).told();
+        assert_eq!(unlabelled.0, Effect::Allow, "it was critical before");
     }
 
     #[test]
