@@ -23,6 +23,7 @@ test: ## everything but the long runs: tables, TLS, and a real apiserver
 
 test-all: bench fuzz test-image ## what takes a release build; `make test` is not part of it
 	SEQUENCES=20000 $(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin model
+	REAL_SEQUENCES=50 $(CARGO) test --locked --package nfs-guard-integration-tests --test it -- model::no_sequence_on_a_real
 	$(CARGO) run $(RELEASE) --quiet --package nfs-guard -- demo
 
 bench: ## what a review costs, beside its budget (2 minutes when built)

@@ -35,7 +35,10 @@ pub use self::{
     guard::{Asked, Engine, Guard},
     history::{History, Seen, Write},
     real::Real,
-    run::{Found, Ran, Report, Violation, policy, replay, run, search, search_real, search_until},
+    run::{
+        Found, Ran, Report, Violation, policy, replay, run, run_real, search, search_real,
+        search_until,
+    },
     simulated::Simulated,
 };
 

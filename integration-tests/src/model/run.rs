@@ -188,9 +188,10 @@ pub fn search_real(control_plane: &ControlPlane, first: u64, sequences: u64) -> 
 }
 
 /// Sequences that share a control plane at a time: most of it they wait.
-const AT_A_TIME: u64 = 5;
+const AT_A_TIME: u64 = 10;
 
-fn run_real(
+/// Runs one sequence on a real control plane.
+pub fn run_real(
     control_plane: &ControlPlane,
     sequence: &Sequence,
     policy: &mut Policy,
