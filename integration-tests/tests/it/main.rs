@@ -9,6 +9,7 @@ mod control_plane;
 mod edge;
 mod embedded;
 mod enforcement;
+mod exemptions;
 mod faults;
 mod fs_group;
 mod fuzz;
