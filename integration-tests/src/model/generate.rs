@@ -169,7 +169,7 @@ impl Palette {
                     volume: one_of(rng, &self.volumes).into(),
                     claim: (rng.u8(..3) > 0).then(|| self.claim_key(rng)),
                 },
-                82..89 if self.classes_change => self.class_change(rng),
+                82..89 if self.classes_change => Self::class_change(rng),
                 89..92 => Operation::CreateExemption(self.exemption(rng)),
                 92..94 => {
                     Operation::LabelNamespace { namespace: self.namespace(rng), critical: false }
@@ -273,7 +273,7 @@ impl Palette {
         }
     }
 
-    fn class_change(&self, rng: &mut Rng) -> Operation {
+    fn class_change(rng: &mut Rng) -> Operation {
         let class: String = one_of(rng, &["nfs", "disk", "other"]).into();
         match rng.u8(..4) {
             0 => Operation::DeleteClass(class),

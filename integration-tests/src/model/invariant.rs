@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Setting, State,
     json::{is_going, key, name, namespace, text, uid},
-    truth::{OnNfs, Truth},
+    truth::{OnNfs, Truth, is_running},
 };
 
 /// What is wrong with a cluster at rest; nothing, if all is well.
@@ -49,7 +49,7 @@ fn pod_on_nfs<'s>(
         };
         let led = |key: &Key| led_to(truth, pod, &on_nfs, key);
         if setting.strict {
-            let warned = !setting.reverse_denies && state.history.was_warned_of(&led);
+            let warned = !setting.reverse_denies && state.history.was_warned_of(led);
             return (!warned).then(|| said("and nothing that was done lets it")).flatten();
         }
         let finding = findings.iter().find(|finding| {
@@ -61,7 +61,7 @@ fn pod_on_nfs<'s>(
         match finding {
             None => said("and no scan says so"),
             Some(Finding { effect: Effect::Deny, .. }) => {
-                let explained = state.history.explains(&led);
+                let explained = state.history.explains(led);
                 (!explained).then(|| said("and nothing in the history explains it")).flatten()
             }
             Some(Finding { leniency: Some(leniency), .. }) => {
@@ -199,7 +199,7 @@ pub fn unbound(state: &State<'_>) -> Option<String> {
         let waits = text(claim, "/spec/volumeName").is_empty() && truth.could_be_bound(claim);
         waits || truth.volume_of(claim).is_some() && text(claim, "/status/phase") != "Bound"
     });
-    let waiting = truth.pods().find(|pod| !truth.is_running(pod) && truth.has_all_claims(pod));
+    let waiting = truth.pods().find(|pod| !is_running(pod) && truth.has_all_claims(pod));
     let left = claim.or(waiting)?;
     Some(format!("{} waits for nothing once the guard is gone", key(left)))
 }

@@ -137,7 +137,7 @@ impl<'p> Real<'p> {
         }
     }
 
-    fn api(&self, client: Client, key: &Key) -> Api<DynamicObject> {
+    fn api(client: Client, key: &Key) -> Api<DynamicObject> {
         let resource = resource(key.kind);
         match key.kind.scope() {
             Scope::Namespaced => Api::namespaced_with(client, &key.namespace, &resource),
@@ -153,23 +153,23 @@ impl<'p> Real<'p> {
                     let manifest = self.completed(manifest);
                     let key = key(&manifest);
                     let parameters = PatchParams::apply("model").force();
-                    let api = self.api(self.client(*asker), &key);
+                    let api = Self::api(self.client(*asker), &key);
                     api.patch(&key.name, &parameters, &Patch::Apply(&manifest)).await.map(drop)
                 }
                 Request::Create(asker, manifest) => {
                     let manifest = self.completed(manifest);
-                    let api = self.api(self.client(*asker), &key(&manifest));
+                    let api = Self::api(self.client(*asker), &key(&manifest));
                     let object =
                         serde_json::from_value(manifest).map_err(kube::Error::SerdeError)?;
                     api.create(&PostParams::default(), &object).await.map(drop)
                 }
                 Request::Patch(asker, key, patch) => {
-                    let api = self.api(self.client(*asker), key);
+                    let api = Self::api(self.client(*asker), key);
                     let patch = Patch::Merge(patch);
                     api.patch(&key.name, &PatchParams::default(), &patch).await.map(drop)
                 }
                 Request::Scale(key, replicas) => {
-                    let api = self.api(self.client(Asker::Developer), key);
+                    let api = Self::api(self.client(Asker::Developer), key);
                     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
                     api.patch_scale(&key.name, &PatchParams::default(), &patch).await.map(drop)
                 }
@@ -181,12 +181,12 @@ impl<'p> Real<'p> {
                     };
                     let parameters =
                         DeleteParams { propagation_policy: Some(policy), ..Default::default() };
-                    let api = self.api(self.client(Asker::Administrator), key);
+                    let api = Self::api(self.client(Asker::Administrator), key);
                     api.delete(&key.name, &parameters).await.map(drop)
                 }
                 Request::DeletePodOf(owner) => {
                     let Some(pod) = self.newest_pod_of(owner) else { return Ok(()) };
-                    let api = self.api(self.client(Asker::Developer), &pod);
+                    let api = Self::api(self.client(Asker::Developer), &pod);
                     api.delete(&pod.name, &DeleteParams::default()).await.map(drop)
                 }
                 // The guard of a control plane that is shared is there, and stays.
@@ -209,18 +209,17 @@ impl<'p> Real<'p> {
     /// Fills in the uid of an owner.
     fn completed(&self, manifest: &Value) -> Value {
         let mut manifest = manifest.clone();
-        let Some(owner) = manifest.pointer("/metadata/ownerReferences/0").cloned() else {
-            return manifest;
-        };
-        if text(&owner, "/uid").is_empty() {
-            let key = kind(&owner).map(|kind| Key {
-                kind,
-                namespace: namespace(&manifest).into(),
-                name: name(&owner_name(&owner)).into(),
-            });
-            let found = key.and_then(|key| self.objects.get(&key));
-            let uid = found.map_or("none".to_owned(), |found| uid(found).to_owned());
-            manifest["metadata"]["ownerReferences"][0]["uid"] = json!(uid);
+        if let Some(mut owner) = manifest.pointer("/metadata/ownerReferences/0").cloned() {
+            if text(&owner, "/uid").is_empty() {
+                let key = kind(&owner).map(|kind| Key {
+                    kind,
+                    namespace: namespace(&manifest).into(),
+                    name: text(&owner, "/name").into(),
+                });
+                let live = key.and_then(|key| self.objects.get(&key));
+                owner["uid"] = json!(live.map_or("none", |live| uid(live)));
+            }
+            manifest["metadata"]["ownerReferences"][0] = owner;
         }
         manifest
     }
@@ -304,10 +303,6 @@ impl<'p> Real<'p> {
 
 /// The volume controller looks at everything again after this time (`pvClaimBinderSyncPeriod`).
 const RETRIED_WITHIN: Duration = Duration::from_secs(16);
-
-fn owner_name(owner: &Value) -> Value {
-    json!({"metadata": {"name": owner["name"]}})
-}
 
 fn resource(kind: Kind) -> ApiResource {
     let version = match kind {

@@ -1,7 +1,7 @@
 //! Runs sequences and tells what came of them.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
@@ -141,12 +141,12 @@ pub fn replay(sequence: &Sequence, guard: &dyn Guard, policy: &mut Policy) -> St
     let mut world = Simulated::new(&sequence.setting, guard, policy);
     let (mut told, mut known, mut denied) = (String::new(), 0, 0);
     let result = run_in(&mut world, sequence, &mut |operation, history| {
-        told += &format!("{operation}\n");
+        let _ = writeln!(told, "{operation}");
         for write in &history.writes[known..] {
-            told += &format!("    {write}\n");
+            let _ = writeln!(told, "    {write}");
         }
         if history.denied > denied {
-            told += &format!("    {} times denied\n", history.denied - denied);
+            let _ = writeln!(told, "    {} times denied", history.denied - denied);
         }
         (known, denied) = (history.writes.len(), history.denied);
     });
@@ -226,16 +226,15 @@ pub fn search_until(enough: u64, first: u64, sequences: u64, guard: &dyn Guard) 
                 return report;
             }
             let sequence = generate::sequence(first.wrapping_add(number));
-            match run(&sequence, guard, &mut policy) {
-                Ok(ran) => report.ran = report.ran.and(ran),
-                Err(_) => {
-                    seen.fetch_add(1, Ordering::Relaxed);
-                    report.ran.sequences += 1;
-                    report.violations += 1;
-                    if report.found.len() < MOST_SHRUNK {
-                        report.found.push(shortest(sequence, guard, &mut policy));
-                    }
-                }
+            if let Ok(ran) = run(&sequence, guard, &mut policy) {
+                report.ran = report.ran.and(ran);
+                continue;
+            }
+            seen.fetch_add(1, Ordering::Relaxed);
+            report.ran.sequences += 1;
+            report.violations += 1;
+            if report.found.len() < MOST_SHRUNK {
+                report.found.push(shortest(sequence, guard, &mut policy));
             }
         }
     };

@@ -116,14 +116,15 @@ impl<'p> Simulated<'p> {
 
     /// Fills in what whoever sends a manifest has to know: the uid of an owner, a time.
     fn completed(&self, mut manifest: Value) -> Value {
-        if let Some(owner) = manifest.pointer_mut("/metadata/ownerReferences/0")
-            && text(owner, "/uid").is_empty()
-        {
-            let found = super::json::kind(owner).and_then(|kind| {
-                self.api.get(kind, &namespace_of(&manifest), owner_name(&manifest))
-            });
-            manifest["metadata"]["ownerReferences"][0]["uid"] =
-                json!(found.map_or("none".to_owned(), |found| uid(&found).to_owned()));
+        if let Some(mut owner) = manifest.pointer("/metadata/ownerReferences/0").cloned() {
+            if text(&owner, "/uid").is_empty() {
+                let kind = super::json::kind(&owner);
+                let live = kind.and_then(|kind| {
+                    self.api.get(kind, namespace(&manifest), text(&owner, "/name"))
+                });
+                owner["uid"] = json!(live.map_or("none".into(), |live| uid(&live).to_owned()));
+            }
+            manifest["metadata"]["ownerReferences"][0] = owner;
         }
         if let Some(hours) = at(&manifest, "/spec/expiresAt").and_then(Value::as_i64) {
             let end = self.api.now + SignedDuration::from_hours(hours);
@@ -157,14 +158,6 @@ impl<'p> Simulated<'p> {
         }
         false
     }
-}
-
-fn namespace_of(manifest: &Value) -> String {
-    namespace(manifest).to_owned()
-}
-
-fn owner_name(manifest: &Value) -> &str {
-    text(manifest, "/metadata/ownerReferences/0/name")
 }
 
 fn user(asker: Asker) -> &'static str {

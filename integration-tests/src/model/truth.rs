@@ -106,10 +106,6 @@ impl<'s> Truth<'s> {
         })
     }
 
-    pub(super) fn is_running(self, pod: &Value) -> bool {
-        text(pod, "/status/phase") == "Running"
-    }
-
     /// Whether a pod is critical: it, its namespace, or what made it has the label.
     pub(super) fn is_critical(self, pod: &'s Value) -> bool {
         is_labelled(pod)
@@ -165,6 +161,10 @@ impl<'s> Truth<'s> {
                     || called.any(is_named))
         })
     }
+}
+
+pub(super) fn is_running(pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Running"
 }
 
 /// Class string of a claim or a volume.
