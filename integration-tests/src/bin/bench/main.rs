@@ -5,6 +5,7 @@
 //! server with the same router, runtime and TLS that judges nothing; rounds
 //! against one and the other alternate, and what counts is the ratio.
 
+mod cluster;
 mod decide;
 mod floor;
 mod handshake;
@@ -45,6 +46,7 @@ fn measure(out: &mut impl Write) -> Result<()> {
     decisions(out, &mut summary)?;
     let files = tempfile::tempdir().context("making a folder for logs and certificates")?;
     Servers::start(files.path())?.measure(out, &mut summary)?;
+    cluster::measure(files.path(), &mut summary)?;
 
     heading(out, "Beside the budgets")?;
     table(out, &summary.beside_budgets()?)?;

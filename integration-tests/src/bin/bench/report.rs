@@ -152,6 +152,11 @@ const BUDGETS: [Budget; 5] = [
         limit: Limit::AtLeast(10_000.0),
     },
     Budget { what: "resident when idle, MiB", figure: "rss_idle_mib", limit: Limit::AtMost(30.0) },
+    Budget {
+        what: "resident with 10k claims, 10k volumes, 5k pods, MiB",
+        figure: "rss_loaded_mib",
+        limit: Limit::AtMost(64.0),
+    },
 ];
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl Servers {
         compared.print(out, "HTTP/1.1, 1 connection")?;
         compared.sum_up("not_critical_c1", summary);
         self.handshakes(out, summary)?;
-        summary.set("rss_loaded_mib", self.guard.resident()?);
+        summary.set("rss_after_load_mib", self.guard.resident()?);
         summary.set("audit_lost", self.guard.audit_lost()?);
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Server {
 
     /// The processor time it has used, in user space and in the kernel.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
+        let stat = proc(&self.process, "stat")?;
         // The second field, the name in parentheses, may itself hold anything.
         let (_, fields) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
         // proc_pid_stat(5): utime and stime are fields 14 and 15; the first here is 3.
@@ -104,10 +104,7 @@ impl Server {
 
     /// Memory it has resident, in MiB.
     pub(crate) fn resident(&self) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kib.context("no VmRSS in /proc/PID/status")?.parse::<f64>()? / 1024.0)
+        resident(&self.process)
     }
 
     /// The audit records it lost, since its start.
@@ -118,13 +115,21 @@ impl Server {
             metrics.lines().find_map(|line| line.strip_prefix("nfs_guard_audit_dropped_total "));
         Ok(count.context("no such metric")?.parse()?)
     }
+}
 
-    fn proc(&self, file: &str) -> Result<String> {
-        let path = format!("/proc/{}/{file}", self.process.id());
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        ensure!(!text.is_empty(), "{path} is empty");
-        Ok(text)
-    }
+/// Memory a process has resident, in MiB.
+pub(crate) fn resident(process: &Process) -> Result<f64> {
+    let status = proc(process, "status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kib.context("no VmRSS in /proc/PID/status")?.parse::<f64>()? / 1024.0)
+}
+
+fn proc(process: &Process, file: &str) -> Result<String> {
+    let path = format!("/proc/{}/{file}", process.id());
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    ensure!(!text.is_empty(), "{path} is empty");
+    Ok(text)
 }
 
 /// The address in a URL such as `https://127.0.0.1:8443/validate`.
