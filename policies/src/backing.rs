@@ -198,8 +198,6 @@ pub enum Hop {
     Provisioner(String),
     /// A volume, by name.
     Volume(String),
-    /// A volume, by name, that a claim may be bound to, and may not.
-    Candidate(String),
     /// The CSI driver that mounts it.
     Driver(String),
     /// A source built into Kubernetes, by its field name.
@@ -209,14 +207,6 @@ pub enum Hop {
 }
 
 impl Resolved {
-    /// Whether it goes the way of `other`: that one is decided, or they both hang on
-    /// which volume a claim will get.
-    pub(crate) fn is_as_certain_as(&self, other: &Self) -> bool {
-        let is_candidate = |hop: &Hop| matches!(hop, Hop::Candidate(_));
-        let undecided = other.hops.iter().position(is_candidate);
-        undecided.is_none_or(|at| self.hops.get(at).is_some_and(is_candidate))
-    }
-
     /// Name of the claim on the way, if there is one.
     #[must_use]
     pub fn claim(&self) -> Option<&str> {
@@ -238,7 +228,7 @@ impl fmt::Display for Hop {
                 write!(f, "StorageClass {name} (cluster default)")
             }
             Self::Provisioner(name) => write!(f, "provisioner {name}"),
-            Self::Volume(name) | Self::Candidate(name) => write!(f, "PersistentVolume {name}"),
+            Self::Volume(name) => write!(f, "PersistentVolume {name}"),
             Self::Driver(name) => write!(f, "driver {name}"),
             Self::Source(field) => write!(f, "volume source {field}"),
             Self::Sign(sign) => f.write_str(sign),

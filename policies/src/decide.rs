@@ -79,7 +79,9 @@ pub fn decide(
         && !moves_claim(old, new)
         && !ratchet::forgives_no_more(&case(new))
     {
-        forgive_what_is_not_new(&mut findings, &judge(old));
+        forgive_what_is_not_new(&mut findings, &judge(old), |volume| {
+            has_as_before(old, new, volume)
+        });
     }
     if subject.gate == Gate::Validating {
         findings.extend(mode::findings(subject, policy));
@@ -245,20 +247,36 @@ fn moves_claim(old: &Object<'_>, new: &Object<'_>) -> bool {
     }
 }
 
+/// Whether the volume of that name is written as it was. Another claim, or another
+/// source, is new, wherever the one before went, or might have gone.
+fn has_as_before(old: &Object<'_>, new: &Object<'_>, volume: &str) -> bool {
+    match (old, new) {
+        (Object::Workload(old), Object::Workload(new)) => {
+            old.volume(volume) == new.volume(volume)
+                && old.claim_template(volume) == new.claim_template(volume)
+        }
+        _ => true,
+    }
+}
+
 /// Denying an update over what the object has had all along would only keep
 /// its owner from mending anything else about it.
-fn forgive_what_is_not_new<'f>(findings: &mut [Finding], before: &'f [Finding]) {
+fn forgive_what_is_not_new<'f>(
+    findings: &mut [Finding],
+    before: &'f [Finding],
+    has_as_before: impl Fn(&str) -> bool,
+) {
     let mut by_volume: HashMap<_, Vec<_>> = HashMap::new();
     let volume = |finding: &'f Finding| finding.wrong.volume().map(|(volume, _)| volume);
-    // What an exemption allowed, it allowed as it was.
-    let is_excused = |old: &&Finding| old.effect == Effect::Allow && old.leniency.is_some();
-    for old in before.iter().filter(|old| !is_excused(old)) {
+    for old in before {
         by_volume.entry((old.rule, volume(old))).or_default().push(old);
     }
     for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Deny) {
         let of = finding.wrong.volume().map(|(volume, _)| volume);
         let old = by_volume.get(&(finding.rule, of));
-        if old.into_iter().flatten().any(|old| finding.wrong.is_as(&old.wrong)) {
+        if of.is_none_or(&has_as_before)
+            && old.into_iter().flatten().any(|old| finding.wrong.is_as(&old.wrong))
+        {
             finding.effect = Effect::Warn;
             finding.leniency = Some(Leniency::NotNew);
         }

@@ -101,20 +101,17 @@ impl Wrong {
     }
 
     /// Whether `before`, found by the same rule, is the same wrong: of the same
-    /// volume, on the same kind of storage, or with the same thing unknown; and no
-    /// more certain than it was.
+    /// volume, on the same kind of storage, or with the same thing unknown.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         match (self, before) {
             (
                 Self::Storage { volume, resolved, .. },
                 Self::Storage { volume: other, resolved: old, .. },
             ) => {
-                let certain = resolved.is_as_certain_as(old);
                 let (backing, old) = (&resolved.backing, &old.backing);
                 volume == other
                     && backing.kind() == old.kind()
                     && (backing.kind() != Kind::Unknown || backing == old)
-                    && certain
             }
             _ => self == before,
         }

@@ -72,8 +72,7 @@ impl Resolver<'_> {
         }
         split(rest, |template, set| {
             let found = self.guessed(WorkloadKind::StatefulSet, namespace, set)?;
-            let mut templates = found.claim_templates.iter();
-            templates.any(|claim| claim.metadata.name == *template).then_some(found)
+            found.claim_template(template).is_some().then_some(found)
         })
     }
 
@@ -162,14 +161,10 @@ pub(crate) fn volume_of_claim<'w>(owner: &'w Workload<'_>, claim: &str) -> Optio
     if owner.kind == WorkloadKind::StatefulSet {
         let (rest, _) = claim.rsplit_once('-')?;
         let template = rest.strip_suffix(&*owner.metadata.name)?.strip_suffix('-')?;
-        let mut templates = owner.claim_templates.iter();
-        return templates
-            .find(|claim| claim.metadata.name == *template)
-            .map(|found| &*found.metadata.name);
+        return owner.claim_template(template).map(|found| &*found.metadata.name);
     }
     let volume = claim.strip_prefix(&*owner.metadata.name)?.strip_prefix('-')?;
-    let mut volumes = owner.template.spec.volumes.iter();
-    volumes.find(|found| found.name == *volume).map(|found| &*found.name)
+    owner.volume(volume).map(|found| &*found.name)
 }
 
 /// The first way to split a name at a dash that something is found by.

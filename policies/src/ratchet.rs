@@ -12,6 +12,7 @@ use crate::{
     backing::Kind,
     config::ScaleUp,
     critical,
+    excuse::{self, Used},
     facts::{Claim, Object, Workload, WorkloadKind},
     finding::Leniency,
     owners,
@@ -24,13 +25,14 @@ use crate::{
 /// Why a volume must not be denied that does not pass, if so.
 pub(crate) fn leniency(
     case: &Case<'_>,
+    rule: &str,
     volume: &Volume<'_>,
     passes: &dyn Fn(Kind) -> bool,
 ) -> Option<Leniency> {
     if has_ended(case.terms()) {
         return None;
     }
-    let question = Question { case, volume, passes };
+    let question = Question { case, rule, volume, passes };
     match (&case.subject.change, case.object) {
         (Change::Create(_), Object::Workload(workload)) => question.of_new_workload(workload),
         (Change::Create(_), Object::Claim(claim)) => question.of_new_claim(claim),
@@ -65,6 +67,7 @@ fn has_ended(terms: Terms<'_>) -> bool {
 
 struct Question<'q> {
     case: &'q Case<'q>,
+    rule: &'q str,
     volume: &'q Volume<'q>,
     passes: &'q dyn Fn(Kind) -> bool,
 }
@@ -141,11 +144,12 @@ impl Question<'_> {
 
     /// Whether the owner's own spec ends up there with the volume of that name,
     /// whatever claims have come to be under the names it uses. Only of one that is
-    /// critical has that ever been judged.
+    /// critical has that ever been judged, and what excuses it excuses nobody else.
     fn is_in_spec(&self, owner: &Workload<'static>) -> bool {
         let Case { subject, resolver, .. } = self.case;
         let object = Object::Workload(owner.clone());
-        if critical::why(self.case.terms(), Asked::standing(&object)).is_none() {
+        let asked = Asked::standing(&object);
+        if critical::why(self.case.terms(), asked).is_none() {
             return false;
         }
         let own = resolver.spec_volumes(&subject.namespace, owner);
@@ -154,7 +158,10 @@ impl Question<'_> {
             _ => Some(self.volume.name),
         };
         own.iter().any(|volume| {
-            Some(volume.name) == name && !(self.passes)(volume.resolved.backing.kind())
+            let used = Used { volume: volume.name, claim: volume.resolved.claim() };
+            Some(volume.name) == name
+                && !(self.passes)(volume.resolved.backing.kind())
+                && excuse::excuse(self.case.terms(), asked, self.rule, used).is_none()
         })
     }
 

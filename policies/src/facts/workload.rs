@@ -61,6 +61,18 @@ impl<'a> Workload<'a> {
         !self.claim_templates.is_empty() || self.template.spec.volumes.iter().any(outlives)
     }
 
+    /// The volume of its pods that is called that.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> Option<&PodVolume<'a>> {
+        self.template.spec.volumes.iter().find(|volume| volume.name == *name)
+    }
+
+    /// The template of claims that is called that.
+    #[must_use]
+    pub fn claim_template(&self, name: &str) -> Option<&Claim<'a>> {
+        self.claim_templates.iter().find(|claim| claim.metadata.name == *name)
+    }
+
     /// The same with that many replicas, as its sub-resource `scale` sets them.
     #[must_use]
     pub fn scaled(self, replicas: u64) -> Self {

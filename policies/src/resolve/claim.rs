@@ -205,7 +205,7 @@ impl Resolver<'_> {
         let Candidates { volumes, certain } =
             binding::takes(&wanted, n, unclaimed.iter().chain(&promised).map(|volume| &**volume));
         let ends = volumes.into_iter().map(|volume| {
-            let mut way = vec![Hop::Candidate(volume.metadata.name.to_string())];
+            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
             let storage = self.volume(volume, &mut way);
             (way, storage)
         });

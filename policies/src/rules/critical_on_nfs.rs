@@ -103,7 +103,7 @@ fn own_volumes(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> Vec<F
         let leniency = if is_binding {
             Some(Leniency::Binding)
         } else {
-            ratchet::leniency(case, &volume, &passes)
+            ratchet::leniency(case, CriticalOnNfs.name(), &volume, &passes)
         };
         let (name, field) = (volume.name.to_owned(), volume.place.to_string());
         let resolved = volume.resolved;
