@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
 mod audit;
+mod binding;
 mod chart;
 mod command_line;
 mod control_plane;

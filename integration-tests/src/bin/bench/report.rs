@@ -138,7 +138,7 @@ impl fmt::Display for Limit {
 
 /// An apiserver waits for the guard in every write it asks about: what the guard
 /// adds is to be small beside what TLS and HTTP cost anyway.
-const BUDGETS: [Budget; 5] = [
+const BUDGETS: [Budget; 6] = [
     Budget { what: "decide: p99, µs", figure: "decide_p99_us", limit: Limit::AtMost(100.0) },
     Budget {
         what: "p50 at 1 connection / floor",
