@@ -232,6 +232,14 @@ mod tests {
     /// A reviewer whose caches hold the critical namespace and nothing else, and
     /// the number of look-ups it made. No answer means the apiserver hangs.
     pub(super) fn reviewer(answers: Answers) -> (Reviewer, Arc<AtomicUsize>) {
+        reviewer_of(answers, &[])
+    }
+
+    /// The same, whose caches hold these as well.
+    pub(super) fn reviewer_of(
+        answers: Answers,
+        objects: &[(Kind, Value)],
+    ) -> (Reviewer, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
         let apiserver = tower::service_fn(move |request: HttpRequest<Body>| {
@@ -247,8 +255,10 @@ mod tests {
         let mut caches = Snapshot::complete();
         let labels = json!({"nfs-guard.io/critical": "true"});
         let namespace = json!({"metadata": {"name": "vault", "labels": labels}});
-        let namespace = Object::read(Kind::Namespace, &namespace).unwrap();
-        caches.insert(namespace.into_stored(&mut Strings::default()));
+        for (kind, object) in objects.iter().chain([&(Kind::Namespace, namespace)]) {
+            let object = Object::read(*kind, object).unwrap();
+            caches.insert(object.into_stored(&mut Strings::default()));
+        }
         let metrics = Arc::new(Metrics::default());
         let look_up = LookUp::new(Client::new(apiserver, "default"), Arc::clone(&metrics));
         let (audit, _writer) = audit(Arc::clone(&metrics));
@@ -370,5 +380,7 @@ mod tests {
     }
 }
 
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod scaling;
