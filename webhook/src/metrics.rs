@@ -7,7 +7,7 @@ mod process;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use nfs_guard_policies::{Snapshot, Subject, Verdict, facts::Kind};
+use nfs_guard_policies::{Leniency, Snapshot, Subject, Verdict, facts::Kind};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -196,7 +196,9 @@ impl Metrics {
         self.reviews.get_or_create(&Review { webhook, kind, operation, decision }).inc();
         self.seconds.observe(took.as_secs_f64());
         for finding in &verdict.findings {
-            let labels = Finding { rule: finding.rule, decision: finding.effect.as_str() };
+            let exemption = finding.leniency.as_ref().and_then(Leniency::exemption);
+            let decision = if exemption.is_some() { "exempt" } else { finding.effect.as_str() };
+            let labels = Finding { rule: finding.rule, decision };
             self.findings.get_or_create(&labels).inc();
         }
     }

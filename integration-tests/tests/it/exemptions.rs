@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nfs_guard_integration_tests::{
-    Harness, Kubectl, User,
+    Harness, Kubectl, User, http,
     wait::{Progress, wait_for},
 };
 use serde_json::{Value, json};
@@ -76,6 +76,10 @@ fn a_nightly_backup_runs_with_one_exemption_and_nothing_else_does() {
     });
     assert_eq!(pod["decision"], "allow", "{pod}");
     assert_eq!(pod["findings"][0]["exemption"], "nightly-dumps", "{pod}");
+
+    let (_, metrics) = http::get(&format!("{}/metrics", cluster.guard().admin_url()));
+    let counted = r#"nfs_guard_findings_total{rule="critical-on-nfs",decision="exempt"}"#;
+    assert!(metrics.contains(counted), "{metrics}");
 
     let intruder = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "intruder"}, "spec": {
         "containers": [{"name": "c", "image": "sh"}], "volumes": dump(),
