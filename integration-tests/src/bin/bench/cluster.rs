@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{SocketAddr, TcpListener as FreePort},
     path::Path,
     process::Command,
@@ -34,52 +35,117 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
-use crate::{report::Summary, server};
+use crate::{
+    report::{Summary, heading},
+    server,
+};
 
-/// How many of a kind there are, by where the API server has them.
-const OBJECTS: [(&str, usize, fn(usize) -> Value); 3] = [
-    ("/api/v1/persistentvolumeclaims", 10_000, claim),
-    ("/api/v1/persistentvolumes", 10_000, volume),
-    ("/api/v1/pods", 5_000, pod),
+/// So many objects of a kind.
+#[derive(Clone, Copy)]
+struct Many {
+    /// Where the API server has them.
+    path: &'static str,
+    count: usize,
+    object: fn(usize) -> Value,
+}
+
+/// What the budget speaks of.
+const LOADED: [Many; 3] = [
+    Many { path: CLAIMS, count: 10_000, object: claim },
+    Many { path: VOLUMES, count: 10_000, object: volume },
+    Many { path: PODS, count: 5_000, object: pod },
 ];
+
+/// What ten thousand of a kind cost; others with a pod template are like a `ReplicaSet`.
+const EACH: [(&str, Many); 4] = [
+    ("rss_10k_claims_mib", Many { path: CLAIMS, count: 10_000, object: claim }),
+    ("rss_10k_volumes_mib", Many { path: VOLUMES, count: 10_000, object: volume }),
+    ("rss_10k_pods_mib", Many { path: PODS, count: 10_000, object: pod }),
+    ("rss_10k_replica_sets_mib", Many { path: REPLICA_SETS, count: 10_000, object: replica_set }),
+];
+
+const CLAIMS: &str = "/api/v1/persistentvolumeclaims";
+const VOLUMES: &str = "/api/v1/persistentvolumes";
+const PODS: &str = "/api/v1/pods";
+const REPLICA_SETS: &str = "/apis/apps/v1/replicasets";
 
 /// How often all of them are read anew.
 const LISTS: usize = 10;
 
 /// Longest that a guard may take to read them.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
-pub(crate) fn measure(files: &Path, summary: &mut Summary) -> Result<()> {
+pub(crate) fn measure(files: &Path, out: &mut impl Write, summary: &mut Summary) -> Result<()> {
     let runtime = Runtime::new().context("starting the API server's runtime")?;
-    let played = runtime.block_on(Played::start())?;
-    let kubeconfig = files.join("kubeconfig");
-    fs::write(&kubeconfig, played.kubeconfig()).context("writing the kubeconfig")?;
-    let admin = free_port()?;
-    let mut command = Command::new(binaries::nfs_guard()?);
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--namespace", "nfs-guard", "--admin-listen"])
-        .arg(admin.to_string())
-        .arg("--kubeconfig")
-        .arg(&kubeconfig)
-        .env("MALLOC_ARENA_MAX", "2");
-    let started = Instant::now();
-    let (guard, _output) = Process::start_piped("nfs-guard-loaded", &command, files)?;
-    until_synced(admin, &guard)?;
-    summary.set("synced_ms", started.elapsed().as_secs_f64() * 1000.0);
-    summary.set("rss_loaded_mib", server::resident(&guard)?);
+    heading(out, "Memory with a cluster in the caches, MiB")?;
+    let empty = Loaded::start(&runtime, files, &[])?.resident()?;
+    summary.set("rss_synced_empty_mib", empty);
+    for (figure, many) in EACH {
+        let resident = Loaded::start(&runtime, files, &[many])?.resident()?;
+        summary.set(figure, resident - empty);
+        writeln!(out, "  10,000 at {}: {:.1} more than none", many.path, resident - empty)?;
+    }
+    let loaded = Loaded::start(&runtime, files, &LOADED)?;
+    let first = loaded.resident()?;
+    summary.set("synced_ms", loaded.synced_after.as_secs_f64() * 1000.0);
+    summary.set("rss_loaded_mib", first);
     for _ in 0..LISTS {
-        played.list_anew();
+        loaded.list_anew()?;
+    }
+    let last = loaded.resident()?;
+    summary.set("rss_relisted_mib", last);
+    writeln!(
+        out,
+        "  10k claims, 10k volumes, 5k pods: {first:.1}; when listed {LISTS} times more: {last:.1}"
+    )?;
+    Ok(())
+}
+
+/// A guard that has read everything there is.
+struct Loaded {
+    guard: Process,
+    played: Played,
+    synced_after: Duration,
+}
+
+impl Loaded {
+    fn start(runtime: &Runtime, files: &Path, objects: &[Many]) -> Result<Self> {
+        let played = runtime.block_on(Played::start(objects))?;
+        let kubeconfig = files.join("kubeconfig");
+        fs::write(&kubeconfig, played.kubeconfig()).context("writing the kubeconfig")?;
+        let admin = free_port()?;
+        let mut command = Command::new(binaries::nfs_guard()?);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--namespace", "nfs-guard"])
+            .args(["--admin-listen", &admin.to_string(), "--kubeconfig"])
+            .arg(&kubeconfig)
+            .env("MALLOC_ARENA_MAX", "2");
+        let started = Instant::now();
+        let (guard, _output) = Process::start_piped("nfs-guard-loaded", &command, files)?;
+        until_synced(admin, &guard)?;
+        Ok(Self { guard, played, synced_after: started.elapsed() })
+    }
+
+    fn resident(&self) -> Result<f64> {
+        server::resident(&self.guard)
+    }
+
+    /// Makes every watch end as one that is too old does, and waits until all has been
+    /// read once more.
+    fn list_anew(&self) -> Result<()> {
+        let Lists { round, to_come, objects } = &*self.played.state;
+        to_come.store(objects.len(), Ordering::Release);
+        round.send_modify(|round| *round += 1);
         wait_for("the lists to be read anew", DEADLINE, || {
-            let waiting = played.state.lists_to_come.load(Ordering::Acquire);
+            let waiting = to_come.load(Ordering::Acquire);
             Ok(if waiting == 0 {
                 Progress::Done(())
             } else {
                 Progress::NotYet(waiting.to_string())
             })
         })?;
+        Ok(())
     }
-    summary.set("rss_relisted_mib", server::resident(&guard)?);
-    Ok(())
 }
 
 fn until_synced(admin: SocketAddr, guard: &Process) -> Result<()> {
@@ -106,10 +172,11 @@ struct Played {
 }
 
 struct Lists {
+    objects: Vec<Many>,
     /// Its changes end every watch, so that all is listed anew.
     round: watch::Sender<usize>,
-    /// Of [`OBJECTS`], how many have not been read to their end in this round.
-    lists_to_come: AtomicUsize,
+    /// How many of the kinds have not been read to their end in this round.
+    to_come: AtomicUsize,
 }
 
 #[derive(Deserialize)]
@@ -123,9 +190,9 @@ struct Parameters {
 }
 
 impl Played {
-    async fn start() -> Result<Self> {
-        let lists_to_come = AtomicUsize::new(OBJECTS.len());
-        let state = Arc::new(Lists { round: watch::Sender::new(0), lists_to_come });
+    async fn start(objects: &[Many]) -> Result<Self> {
+        let (objects, to_come) = (objects.to_vec(), AtomicUsize::new(objects.len()));
+        let state = Arc::new(Lists { objects, round: watch::Sender::new(0), to_come });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let socket = TcpListener::bind("127.0.0.1:0").await.context("listening")?;
         let address = socket.local_addr()?;
@@ -143,12 +210,6 @@ impl Played {
         })
         .to_string()
     }
-
-    /// Makes every watch end as one that is too old does.
-    fn list_anew(&self) {
-        self.state.lists_to_come.store(OBJECTS.len(), Ordering::Release);
-        self.state.round.send_modify(|round| *round += 1);
-    }
 }
 
 async fn answer(
@@ -165,16 +226,15 @@ async fn answer(
     if parameters.watch.is_some() {
         return watched(lists.round.subscribe());
     }
-    let (count, object) = OBJECTS
-        .iter()
-        .find(|(at, ..)| *at == path)
-        .map_or((0, claim as fn(usize) -> Value), |(_, count, object)| (*count, *object));
+    let none = Many { path: "", count: 0, object: claim };
+    let found = lists.objects.iter().find(|many| many.path == path);
+    let Many { path: _, count, object } = *found.unwrap_or(&none);
     let from = parameters.from.unwrap_or(0);
     let end = count.min(from.saturating_add(parameters.limit.unwrap_or(count)));
     let items: Vec<Value> = (from..end).map(object).collect();
     let next = (end < count).then(|| end.to_string());
     if next.is_none() && count > 0 {
-        lists.lists_to_come.fetch_sub(1, Ordering::AcqRel);
+        lists.to_come.fetch_sub(1, Ordering::AcqRel);
     }
     let list = json!({"apiVersion": "v1", "kind": "List",
         "metadata": {"resourceVersion": "1", "continue": next}, "items": items});
@@ -308,5 +368,25 @@ fn pod(n: usize) -> Value {
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-04-22T09:00:00Z"},
             {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-04-22T09:00:00Z"},
         ]},
+    })
+}
+
+fn replica_set(n: usize) -> Value {
+    let Value::Object(mut template) = pod(n) else { return Value::Null };
+    template.remove("status");
+    template["metadata"] = json!({"labels": template["metadata"]["labels"].clone()});
+    let deployment = format!("api-{}", n / 10);
+    json!({
+        "metadata": {
+            "name": format!("{deployment}-{n:08x}"), "namespace": namespace(n / 10), "uid": uid(6, n),
+            "resourceVersion": n.to_string(), "creationTimestamp": "2026-04-22T09:00:00Z",
+            "labels": {"app.kubernetes.io/name": "api", "pod-template-hash": format!("{n:08x}")},
+            "annotations": {"deployment.kubernetes.io/desired-replicas": "3", "deployment.kubernetes.io/revision": (n % 10).to_string()},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment,
+                "uid": uid(7, n / 10), "controller": true, "blockOwnerDeletion": true}],
+            "managedFields": managed("kube-controller-manager", 30),
+        },
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"pod-template-hash": format!("{n:08x}")}}, "template": template},
+        "status": {"replicas": 0},
     })
 }

@@ -46,7 +46,7 @@ fn measure(out: &mut impl Write) -> Result<()> {
     decisions(out, &mut summary)?;
     let files = tempfile::tempdir().context("making a folder for logs and certificates")?;
     Servers::start(files.path())?.measure(out, &mut summary)?;
-    cluster::measure(files.path(), &mut summary)?;
+    cluster::measure(files.path(), out, &mut summary)?;
 
     heading(out, "Beside the budgets")?;
     table(out, &summary.beside_budgets()?)?;
