@@ -156,7 +156,13 @@ fn criticality(subject: &Subject<'_>, terms: Terms<'_>) -> (Option<Criticality>,
 /// nothing where it is excused, and a warning where a denial would do harm.
 fn findings(rule: &dyn Rule, case: &Case<'_>) -> Vec<Finding> {
     let Setting { mode, on_unknown } = rule.setting(&case.policy.settings);
-    let mode = match mode::in_namespace(case.terms(), rule.name(), mode, &case.subject.namespace) {
+    // A volume is in no namespace; the claim is that it is promised to.
+    let namespace = match case.object {
+        Object::Volume(volume) => volume.spec.claim_ref.as_ref().map(|claim| &claim.namespace),
+        _ => Some(&case.subject.namespace),
+    };
+    let namespace = namespace.map_or("", |namespace| namespace);
+    let mode = match mode::in_namespace(case.terms(), rule.name(), mode, namespace) {
         Mode::Off => return Vec::new(),
         Mode::Audit => Effect::Audit,
         Mode::Warn => Effect::Warn,

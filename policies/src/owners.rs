@@ -56,37 +56,36 @@ impl Resolver<'_> {
             self.not_synced_workloads();
             Vec::new()
         });
-        consumers.extend(self.set_of(namespace, claim));
-        consumers.extend(self.pod_of(namespace, claim));
+        consumers.extend(self.sets_of(namespace, claim));
+        consumers.extend(self.pods_of(namespace, claim));
         consumers
     }
 
-    /// The set that a claim of that name is made for: `<template>-<set>-<ordinal>`.
-    /// Either name may hold dashes. Names that are guessed: nobody looks further for
-    /// them than memory.
-    pub(crate) fn set_of(&self, namespace: &str, claim: &str) -> Option<Arc<Workload<'static>>> {
-        let (rest, ordinal) = claim.rsplit_once('-')?;
-        let number: u64 = ordinal.parse().ok()?;
-        if number.to_string() != ordinal {
-            return None;
+    /// The sets that a claim of that name is made for: `<template>-<set>-<ordinal>`.
+    /// Either name may hold dashes, so that two sets can come to the same one. Names
+    /// that are guessed: nobody looks further for them than memory.
+    pub(crate) fn sets_of(&self, namespace: &str, claim: &str) -> Vec<Arc<Workload<'static>>> {
+        let Some((rest, ordinal)) = claim.rsplit_once('-') else { return Vec::new() };
+        let is_number = ordinal.parse().is_ok_and(|number: u64| number.to_string() == ordinal);
+        if !is_number {
+            return Vec::new();
         }
-        split(rest, |template, set| {
+        let sets = splits(rest).filter_map(|(template, set)| {
             let found = self.guessed(WorkloadKind::StatefulSet, namespace, set)?;
             found.claim_template(template).is_some().then_some(found)
-        })
+        });
+        sets.collect()
     }
 
-    /// The pod that a claim of that name is an ephemeral volume of: `<pod>-<volume>`
+    /// The pods that a claim of that name is an ephemeral volume of: `<pod>-<volume>`
     /// (`ephemeral.VolumeClaimName`).
-    fn pod_of(&self, namespace: &str, claim: &str) -> Option<Arc<Workload<'static>>> {
-        split(claim, |pod, volume| {
+    fn pods_of(&self, namespace: &str, claim: &str) -> Vec<Arc<Workload<'static>>> {
+        let pods = splits(claim).filter_map(|(pod, volume)| {
             let found = self.guessed(WorkloadKind::Pod, namespace, pod)?;
-            let mut volumes = found.template.spec.volumes.iter();
-            let is_ephemeral = volumes.any(|found| {
-                found.name == *volume && matches!(found.source, Some(PodVolumeSource::Ephemeral(_)))
-            });
-            is_ephemeral.then_some(found)
-        })
+            let source = found.volume(volume)?.source.as_ref();
+            matches!(source, Some(PodVolumeSource::Ephemeral(_))).then_some(found)
+        });
+        pods.collect()
     }
 
     fn guessed(
@@ -167,7 +166,7 @@ pub(crate) fn volume_of_claim<'w>(owner: &'w Workload<'_>, claim: &str) -> Optio
     owner.volume(volume).map(|found| &*found.name)
 }
 
-/// The first way to split a name at a dash that something is found by.
-fn split<T>(name: &str, found: impl Fn(&str, &str) -> Option<T>) -> Option<T> {
-    name.match_indices('-').find_map(|(at, _)| found(&name[..at], &name[at + 1..]))
+/// Every way to split a name at a dash.
+fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    name.match_indices('-').map(|(at, _)| (&name[..at], &name[at + 1..]))
 }

@@ -99,8 +99,9 @@ impl Question<'_> {
     /// The claims of a set name it by their own name, those of a pod by a reference.
     fn of_new_claim(&self, claim: &Claim<'_>) -> Option<Leniency> {
         let Case { subject, .. } = self.case;
-        let maker = users::is_controller(&subject.user).then(|| self.maker_of(claim)).flatten()?;
-        self.is_in_spec(&maker).then_some(Leniency::OwnersSpec)
+        let made = users::is_controller(&subject.user)
+            && self.makers_of(claim).iter().any(|maker| self.is_in_spec(maker));
+        made.then_some(Leniency::OwnersSpec)
     }
 
     /// Nobody knows who made what stands; its age tells, or that of what made it.
@@ -128,18 +129,22 @@ impl Question<'_> {
                 }
             }
             Object::Claim(claim) => {
-                let maker = self.maker_of(claim)?;
-                is_old_spec(&maker).then_some(Leniency::OwnersSpec)
+                let made = self.makers_of(claim).iter().any(|maker| is_old_spec(maker));
+                made.then_some(Leniency::OwnersSpec)
             }
             _ => None,
         }
     }
 
-    fn maker_of(&self, claim: &Claim<'_>) -> Option<Arc<Workload<'static>>> {
+    /// The workload that a claim was made for; without a reference, those that its
+    /// name may come from.
+    fn makers_of(&self, claim: &Claim<'_>) -> Vec<Arc<Workload<'static>>> {
         let Case { subject, resolver, .. } = self.case;
         let owners = resolver.owners(&subject.namespace, &claim.metadata);
-        let owner = owners.chain.into_iter().next();
-        owner.or_else(|| resolver.set_of(&subject.namespace, &claim.metadata.name))
+        match owners.chain.into_iter().next() {
+            Some(owner) => vec![owner],
+            None => resolver.sets_of(&subject.namespace, &claim.metadata.name),
+        }
     }
 
     /// Whether the owner's own spec ends up there with the volume of that name,

@@ -35,7 +35,11 @@ impl<'a> Asked<'a> {
             Change::Create(_) => {
                 subject.gate == Gate::Inspection || users::is_controller(&subject.user)
             }
-            Change::Update { .. } | Change::Delete(_) | Change::Standing(_) => true,
+            // The owner may be written there by the one who changes what its pods get.
+            Change::Update { ref new, ref old, .. } => {
+                users::is_controller(&subject.user) || makes_the_same(old, new)
+            }
+            Change::Delete(_) | Change::Standing(_) => true,
         };
         Self { object, namespace: &subject.namespace, owner_is_maker }
     }
@@ -52,6 +56,14 @@ impl<'a> Asked<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether an update leaves alone what pods a workload makes, and who owns it.
+fn makes_the_same(old: &Object<'_>, new: &Object<'_>) -> bool {
+    let (Object::Workload(old), Object::Workload(new)) = (old, new) else { return true };
+    old.template == new.template
+        && old.claim_templates == new.claim_templates
+        && old.metadata.owner_references == new.metadata.owner_references
 }
 
 /// The users that Kubernetes' own parts write as. A user name says who it is; an

@@ -111,6 +111,21 @@ fn a_claim_is_critical_as_who_uses_it() {
 }
 
 /// An NFS volume that anybody may have.
+#[test]
+fn a_claim_is_critical_as_any_of_those_whose_names_come_to_its_own() {
+    let one = on_web(named(set(&[("data", "proxmox-lvm-encrypted")], &json!([])), "x-y"));
+    let other = on_web(named(set(&[("data-x", "proxmox-lvm-encrypted")], &json!([])), "y"));
+    let claim = named(claim(&json!({"storageClassName": NFS})), "data-x-y-0");
+    for (name, objects) in [
+        ("StatefulSet y", [one.clone(), critical(other.clone())]),
+        ("StatefulSet x-y", [critical(one), other]),
+    ] {
+        let verdict = Judge::incident().with(&objects).create("web", &claim).verdict;
+        assert_eq!(verdict.effect(), Effect::Deny, "{name}");
+        assert!(verdict.critical.unwrap().to_string().starts_with(name));
+    }
+}
+
 fn share() -> Value {
     json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
         "spec": {"storageClassName": "manual", "nfs": {"server": "nas", "path": "/x"}}})

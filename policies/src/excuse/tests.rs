@@ -171,6 +171,35 @@ fn what_was_exempt_forgives_nothing_after() {
 }
 
 #[test]
+fn who_writes_an_owner_into_an_object_is_not_excused_by_it() {
+    let backup = Backup::new();
+    let deployment = |volumes: Value| {
+        let spec = json!({"volumes": volumes});
+        stored(wrapped(WorkloadKind::Deployment, &spec), "vault", CREATED)
+    };
+    let free = deployment(json!([{"name": "dump", "emptyDir": {}}]));
+    let nfs = deployment(json!([{"name": "dump", "nfs": {"server": "nas", "path": "/x"}}]));
+    let forged = |manifest: &Value| owned(manifest.clone(), &backup.cron_job);
+    let whole = json!({"critical": {"except": [{"kinds": ["CronJob"], "names": ["*-backup"],
+        "reason": "dumps"}]}});
+    let exempt = || vec![exemption(&json!({})), backup.cron_job.clone()];
+    for (name, config, objects) in
+        [("exempt", json!({}), exempt()), ("excepted", whole, vec![backup.cron_job.clone()])]
+    {
+        let judge = Judge::incident().configured(config).at(NOW).with(&objects);
+        for (since, old) in [("before", forged(&free)), ("now", free.clone())] {
+            let told = judge.update("vault", &old, &forged(&nfs)).told();
+            assert_eq!(told.0, Effect::Deny, "{name}, written there {since}");
+        }
+    }
+    let judge = Judge::incident().at(NOW).with(&exempt()).with(&[backup.claim, backup.job.clone()]);
+    let mut labelled = backup.pod.clone();
+    labelled["metadata"]["labels"] = json!({"team": "storage"});
+    let told = judge.by("developer").update("vault", &backup.pod, &labelled).told();
+    assert_eq!(told.0, Effect::Allow, "what a controller made may be labelled");
+}
+
+#[test]
 fn a_claim_may_be_exempt_by_itself() {
     let backup = Backup::new();
     let itself = json!({"target": {"kind": "PersistentVolumeClaim", "name": "vault-*"}});

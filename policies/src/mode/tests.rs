@@ -39,6 +39,20 @@ fn a_label_raises_the_mode_and_never_lowers_it() {
 }
 
 #[test]
+fn a_volume_is_promised_in_the_mode_of_its_claims_namespace() {
+    let volume = |claim: Value| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "share"},
+            "spec": {"nfs": {"server": "nas", "path": "/x"}, "claimRef": claim}})
+    };
+    let promised = volume(json!({"namespace": "vault", "name": "data"}));
+    for (label, expected) in [(None, Effect::Warn), (Some("enforce"), Effect::Deny)] {
+        let judge = configured("warn").with(&[namespace(label)]);
+        let told = judge.update("", &volume(json!(null)), &promised).told();
+        assert_eq!(told.0, expected, "{label:?}");
+    }
+}
+
+#[test]
 fn a_change_of_the_label_is_recorded() {
     for (mode, old, new, expected, message) in [
         ("warn", None, Some("enforce"), Effect::Audit, "mode here from none to `enforce`"),
