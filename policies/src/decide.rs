@@ -9,7 +9,7 @@ use crate::{
     config::{Mode, OnUnknown, Reverse},
     critical::{self, Criticality},
     excuse::{self, Used},
-    facts::{Kind, Object, WorkloadKind},
+    facts::{Kind, MIRROR_POD, Object, WorkloadKind},
     finding::{Effect, Finding, Leniency, Wrong},
     mode,
     policy::Policy,
@@ -20,9 +20,6 @@ use crate::{
     terms::{Asked, Terms},
     verdict::{Unjudged, Verdict},
 };
-
-/// Annotation of a kubelet's image of a static pod.
-const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 /// A judgement, and what it had to do without.
 #[derive(Clone, Debug)]

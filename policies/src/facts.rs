@@ -24,6 +24,7 @@ pub use exemption::{Exemption, ExemptionSpec, ExemptionTarget};
 pub use kind::{Kind, Scope, WorkloadKind};
 pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};
+pub(crate) use persistent_volume::BOUND_BEFORE;
 pub use persistent_volume::{
     ClaimRef, CsiSource, FlexSource, NfsSource, PersistentVolume, PersistentVolumeSource,
     PersistentVolumeSpec, PersistentVolumeStatus, VolumePhase,
@@ -32,6 +33,7 @@ pub use pod::{
     ClaimSource, ClaimTemplate, PodOs, PodSecurityContext, PodSpec, PodTemplate, PodVolume,
     PodVolumeSource,
 };
+pub(crate) use workload::MIRROR_POD;
 pub use workload::Workload;
 
 use serde::{

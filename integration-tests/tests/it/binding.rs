@@ -142,8 +142,8 @@ fn what_was_promised_is_bound_again_after_somebody_took_it_out() {
         line["kind"] == "PersistentVolume" && line["name"] == *name && line["user"] == BINDER
     });
     assert_eq!(record["decision"], "warn", "{record}");
-    let promised = format!("--for=jsonpath={{.spec.claimRef.name}}=data");
-    operator.wait(&[&promised, &format!("pv/{name}")]);
+    let promised = "--for=jsonpath={.spec.claimRef.name}=data";
+    operator.wait(&[promised, &format!("pv/{name}")]);
     assert_eq!(bound(&operator, &name, &kubectl, "data"), [json!("data"), json!(name)]);
 }
 

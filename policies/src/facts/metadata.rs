@@ -66,6 +66,14 @@ impl Metadata<'_> {
 }
 
 impl<'a> Metadata<'a> {
+    /// The same with these annotations alone, of those it has. What is kept by the ten
+    /// thousand is kept for being read.
+    pub(super) fn with_annotations(mut self, read: &[&str]) -> Self {
+        self.annotations.0.retain(|(key, _)| read.contains(&key.as_str()));
+        self.annotations.0.shrink_to_fit();
+        self
+    }
+
     /// The owner that the object says made it and looks after it.
     #[must_use]
     pub fn controller(&self) -> Option<&OwnerReference<'a>> {

@@ -15,6 +15,14 @@ use crate::{
 /// Mount options separated by commas, from before there was a field for them.
 const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
 
+/// Set on a volume by whoever bound it, and by whoever made it for a claim. They stay
+/// when somebody takes the promise out of it.
+pub(crate) const BOUND_BEFORE: [&str; 2] =
+    ["pv.kubernetes.io/bound-by-controller", "pv.kubernetes.io/provisioned-by"];
+
+/// The annotations that are read.
+const READ: [&str; 4] = [LEGACY_CLASS, MOUNT_OPTIONS, BOUND_BEFORE[0], BOUND_BEFORE[1]];
+
 /// A `PersistentVolume`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -67,7 +75,7 @@ impl Reduce for PersistentVolume<'_> {
     fn into_stored(self, strings: &mut Strings) -> PersistentVolume<'static> {
         let Self { metadata, spec, status } = self;
         PersistentVolume {
-            metadata: metadata.into_stored(strings),
+            metadata: metadata.with_annotations(&READ).into_stored(strings),
             spec: spec.into_stored(strings),
             status,
         }

@@ -25,7 +25,8 @@ impl Reduce for PodTemplate<'_> {
 
     fn into_stored(self, strings: &mut Strings) -> PodTemplate<'static> {
         let Self { metadata, spec } = self;
-        PodTemplate { metadata: metadata.into_stored(strings), spec: spec.into_stored(strings) }
+        let metadata = metadata.with_annotations(&[]).into_stored(strings);
+        PodTemplate { metadata, spec: spec.into_stored(strings) }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{
     text::{Reduce, Strings},
 };
 
+/// Annotation of a kubelet's image of a static pod.
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
 /// Something that runs pods, whatever its kind: its own metadata, the pod it
 /// makes or is, and the claims it makes for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +114,9 @@ impl Reduce for Workload<'_> {
             self;
         Workload {
             kind,
-            metadata: metadata.into_stored(strings),
+            metadata: metadata.with_annotations(&[MIRROR_POD]).into_stored(strings),
             template: template.into_stored(strings),
-            job_metadata: job_metadata.into_stored(strings),
+            job_metadata: job_metadata.map(|job| job.with_annotations(&[])).into_stored(strings),
             claim_templates: claim_templates.into_stored(strings),
             replicas,
             ordinals,

@@ -183,6 +183,8 @@ struct Lists {
 struct Parameters {
     #[serde(default)]
     watch: Option<String>,
+    #[serde(default, rename = "resourceVersion")]
+    version: Option<usize>,
     #[serde(default)]
     limit: Option<usize>,
     #[serde(default, rename = "continue")]
@@ -192,7 +194,7 @@ struct Parameters {
 impl Played {
     async fn start(objects: &[Many]) -> Result<Self> {
         let (objects, to_come) = (objects.to_vec(), AtomicUsize::new(objects.len()));
-        let state = Arc::new(Lists { objects, round: watch::Sender::new(0), to_come });
+        let state = Arc::new(Lists { objects, round: watch::Sender::new(1), to_come });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let socket = TcpListener::bind("127.0.0.1:0").await.context("listening")?;
         let address = socket.local_addr()?;
@@ -224,11 +226,12 @@ async fn answer(
         return axum::Json(version).into_response();
     }
     if parameters.watch.is_some() {
-        return watched(lists.round.subscribe());
+        return watched(lists.round.subscribe(), parameters.version.unwrap_or_default());
     }
     let none = Many { path: "", count: 0, object: claim };
     let found = lists.objects.iter().find(|many| many.path == path);
     let Many { path: _, count, object } = *found.unwrap_or(&none);
+    let version = *lists.round.borrow();
     let from = parameters.from.unwrap_or(0);
     let end = count.min(from.saturating_add(parameters.limit.unwrap_or(count)));
     let items: Vec<Value> = (from..end).map(object).collect();
@@ -237,15 +240,14 @@ async fn answer(
         lists.to_come.fetch_sub(1, Ordering::AcqRel);
     }
     let list = json!({"apiVersion": "v1", "kind": "List",
-        "metadata": {"resourceVersion": "1", "continue": next}, "items": items});
+        "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": items});
     axum::Json(list).into_response()
 }
 
-/// A watch that tells of nothing until the round is over.
-fn watched(mut round: watch::Receiver<usize>) -> Response {
-    round.mark_unchanged();
+/// A watch since that round, which tells of nothing until it is over.
+fn watched(mut round: watch::Receiver<usize>, since: usize) -> Response {
     let end = stream::once(async move {
-        let _ = round.changed().await;
+        let _ = round.wait_for(|round| *round > since).await;
         let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1",
             "status": "Failure", "reason": "Expired", "code": 410, "message": "too old"}});
         Ok::<_, std::convert::Infallible>(format!("{gone}\n"))

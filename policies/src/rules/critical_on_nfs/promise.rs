@@ -4,18 +4,13 @@
 use super::{Case, Found};
 use crate::{
     backing,
-    facts::{Claim, ClaimRef, Object, PersistentVolume},
+    facts::{BOUND_BEFORE, Claim, ClaimRef, Object, PersistentVolume},
     finding::{Leniency, Wrong},
     subject::Change,
 };
 
 /// Set on a claim once both sides of its binding are written.
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-
-/// Set on a volume by whoever bound it, and by whoever made it for a claim. They stay
-/// when somebody takes the promise out of it.
-const BOUND_BEFORE: [&str; 2] =
-    ["pv.kubernetes.io/bound-by-controller", "pv.kubernetes.io/provisioned-by"];
 
 /// Whether a volume is promised by that write: to a claim it was not promised to
 /// before, or by the claim's uid for the first time. To take back either is none.
