@@ -32,6 +32,13 @@ pub struct Wanted<'c> {
     pub delay_binding: bool,
 }
 
+impl Wanted<'_> {
+    /// Whether its volume is to be made, on a node that is chosen.
+    pub(crate) fn has_node(&self) -> bool {
+        self.claim.metadata.annotations.get(SELECTED_NODE).is_some()
+    }
+}
+
 /// What may be bound next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidates<'v> {
@@ -78,7 +85,7 @@ pub fn takes<'v>(
     if !wanted.delay_binding || !by_controller.volumes.is_empty() {
         return by_controller;
     }
-    if wanted.claim.metadata.annotations.get(SELECTED_NODE).is_some() {
+    if wanted.has_node() {
         schedulers.clear();
     }
     by_scheduler(schedulers, n)

@@ -3,6 +3,7 @@
 //! The order of authority is Kubernetes' own: the pod's volume source, then the
 //! claim, then the volume it is bound or promised to, then the class.
 
+mod choices;
 mod claim;
 mod place;
 mod storage;
@@ -26,10 +27,8 @@ use crate::{
     in_tree::{self, InTree},
     text::Text,
 };
-
-use jiff::Timestamp;
-
 use claim::Claims;
+use jiff::Timestamp;
 pub use place::Place;
 use storage::{Mount, Storage};
 
@@ -48,6 +47,7 @@ pub struct Resolver<'c> {
 struct Asked {
     /// The volumes of a class that can still be promised, by its name.
     unclaimed_volumes: RefCell<HashMap<String, Rc<[Arc<PersistentVolume<'static>>]>>>,
+    choices: choices::Choices,
     /// An NFS volume of a class, by its name.
     nfs_volumes: RefCell<HashMap<String, Option<String>>>,
 }

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    Resolver, Storage,
+    Resolver, Storage, choices,
     storage::{self, Told},
 };
 use crate::{
@@ -35,7 +35,7 @@ struct Seeking<'s> {
 }
 
 /// One way a claim may go, and where it ends.
-type End = (Vec<Hop>, Storage);
+pub(super) type End = (Vec<Hop>, Storage);
 
 fn end(unknown: Unknown) -> End {
     (Vec::new(), unknown.into())
@@ -181,7 +181,8 @@ impl Resolver<'_> {
         ends
     }
 
-    /// The volumes that may be bound, and whether one is for certain.
+    /// The volumes that may be bound, the worst of them where there are many, and
+    /// whether one is for certain.
     fn bound(
         &self,
         seeking: Seeking<'_>,
@@ -202,14 +203,24 @@ impl Resolver<'_> {
         };
         let delay_binding = binding_mode == BindingMode::WaitForFirstConsumer;
         let wanted = Wanted { claim, namespace, name, class, delay_binding };
-        let Candidates { volumes, certain } =
-            binding::takes(&wanted, n, unclaimed.iter().chain(&promised).map(|volume| &**volume));
-        let ends = volumes.into_iter().map(|volume| {
-            let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
-            let storage = self.volume(volume, &mut way);
-            (way, storage)
+        let choose = || {
+            let volumes = unclaimed.iter().chain(&promised).map(|volume| &**volume);
+            let Candidates { volumes, certain } = binding::takes(&wanted, n, volumes);
+            let ends = volumes.into_iter().map(|volume| {
+                let mut way = vec![Hop::Volume(volume.metadata.name.to_string())];
+                let storage = self.volume(volume, &mut way);
+                (way, storage)
+            });
+            (ends.collect::<Vec<_>>(), certain)
+        };
+        if unclaimed.len() < choices::MANY || !promised.is_empty() {
+            return choose();
+        }
+        let (worst, certain) = self.asked.choices.of(&wanted, n, || {
+            let (ends, certain) = choose();
+            (storage::worst(ends), certain)
         });
-        (ends.collect(), certain)
+        (worst.into_iter().collect(), certain)
     }
 
     /// The volumes of that class string that are promised to no claim.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a volume ends up on, and how it is mounted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Storage {
     pub(super) backing: Backing,
     /// Each way it may be mounted: while it is not decided which of several
@@ -42,7 +42,7 @@ pub(super) struct Told<'t> {
 
 /// How the kubelet mounts a volume, as far as it decides who gives its files to
 /// the pod's fsGroup.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mount {
     /// Nobody does: a raw device, a plug-in that leaves owners alone, or a
     /// volume that may only be read.
