@@ -137,7 +137,25 @@ fn is_or_is_made_by(
         return false;
     }
     let owners = terms.resolver.owners(asked.namespace, &workload.metadata);
-    owners.chain.iter().any(|owner| meant(owner.kind, &owner.metadata.name))
+    let mut makers = owners.chain.iter().scan(workload.kind, |made, owner| {
+        makes(owner.kind, std::mem::replace(made, owner.kind)).then_some(owner)
+    });
+    makers.any(|owner| meant(owner.kind, &owner.metadata.name))
+}
+
+/// Whether the controller of one kind makes objects of the other. What names another
+/// owner, no controller counts as its own, or deletes for being one too many.
+fn makes(owner: WorkloadKind, made: WorkloadKind) -> bool {
+    match owner {
+        WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::ReplicationController
+        | WorkloadKind::Job => made == WorkloadKind::Pod,
+        WorkloadKind::Deployment => made == WorkloadKind::ReplicaSet,
+        WorkloadKind::CronJob => made == WorkloadKind::Job,
+        WorkloadKind::Pod => false,
+    }
 }
 
 /// When an exemption ends: on its day, or when it is as old as one may be.

@@ -171,6 +171,20 @@ fn what_was_exempt_forgives_nothing_after() {
 }
 
 #[test]
+fn an_owner_that_makes_no_such_object_excuses_none() {
+    let backup = Backup::new();
+    let forged = stored(owned(intruder(), &backup.cron_job), "vault", CREATED);
+    let judge = Judge::incident().at(NOW).with(&[exemption(&json!({})), backup.cron_job.clone()]);
+    let judge = judge.with(&[backup.job, backup.pod]);
+    assert_eq!(judge.create("vault", &backup.claim).told().0, Effect::Allow, "its own pod waits");
+    let judge = judge.with(std::slice::from_ref(&forged));
+    assert_eq!(judge.create("vault", &backup.claim).told().0, Effect::Deny, "a stranger waits");
+    let judge = judge.with(&[backup.claim]);
+    let stands = judge.scan("vault", &forged).told();
+    assert_eq!(stands.0, Effect::Deny, "no cron job makes pods");
+}
+
+#[test]
 fn who_writes_an_owner_into_an_object_is_not_excused_by_it() {
     let backup = Backup::new();
     let deployment = |volumes: Value| {
