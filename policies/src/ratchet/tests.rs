@@ -118,6 +118,15 @@ fn the_pods_of_a_clean_set_may_keep_the_claims_that_are_old() {
 }
 
 #[test]
+fn a_template_that_says_it_is_old_is_no_claim() {
+    let mut set = set(&[("data", BLOCK)], &json!([]));
+    let template = &mut set["spec"]["volumeClaimTemplates"][0];
+    template["metadata"]["creationTimestamp"] = json!(BEFORE);
+    template["spec"]["volumeName"] = json!("vault-old");
+    assert_eq!(since().create("vault", &set).told().0, Effect::Deny);
+}
+
+#[test]
 fn an_old_claim_excuses_no_other_volume() {
     let on = |class| stored(set(&[("data", BLOCK), ("audit", class)], &json!([])), "vault", AFTER);
     let judge = since().with(&[bound("data-vault-0", BEFORE)]);

@@ -94,7 +94,9 @@ impl Resolver<'_> {
             let volume_facts = self.cluster.volume(volume);
             return match self.found(facts::Kind::Volume, "", volume, volume_facts) {
                 Ok(Some(volume)) => {
-                    let bound_since = claim.metadata.creation_timestamp;
+                    // In a template anybody may write a time.
+                    let is_there = matches!(claims, Claims::Named(_));
+                    let bound_since = claim.metadata.creation_timestamp.filter(|_| is_there);
                     Storage { bound_since, ..self.volume(&volume, hops) }
                 }
                 Ok(None) => Unknown::NoSuchVolume(volume.into()).into(),
