@@ -3,7 +3,6 @@
 #![allow(clippy::print_stdout, reason = "figures are shown with --nocapture")]
 
 mod audit;
-mod binding;
 mod chart;
 mod command_line;
 mod control_plane;
@@ -30,3 +29,4 @@ mod self_test;
 mod server;
 mod shutdown;
 mod tls;
+mod volumes;
