@@ -5,12 +5,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Snapshot,
+    Amendment, Gate, Snapshot,
     facts::WorkloadKind,
     testing::{Judge, class, cluster, incident, owned, stored, wrapped},
 };
 
-const SEQUENCES: u64 = 3_000;
+const SEQUENCES: u64 = 1_000;
 const NOW: &str = "2026-06-01T00:00:00Z";
 
 /// A write that must be allowed: what it is, what it does to an object, and whether it
@@ -133,7 +133,15 @@ impl Dice {
             kind @ 0..8 => {
                 let kind = WorkloadKind::ALL[kind];
                 let volumes = [self.volume("a"), self.volume("b")];
-                let mut manifest = wrapped(kind, &json!({"volumes": volumes}));
+                let security = self
+                    .pick(&[
+                        json!(null),
+                        json!({"fsGroup": 1000}),
+                        json!({"fsGroup": 1000, "fsGroupChangePolicy": "Always"}),
+                    ])
+                    .clone();
+                let spec = json!({"volumes": volumes, "securityContext": security});
+                let mut manifest = wrapped(kind, &spec);
                 if kind == WorkloadKind::StatefulSet {
                     manifest["spec"]["volumeClaimTemplates"] =
                         json!([{"metadata": {"name": "data"}, "spec": self.claim_spec()}]);
@@ -219,6 +227,27 @@ fn what_lets_go_and_what_nobody_reads_is_never_denied() {
         let again = judge.update(namespace, &old, &new);
         assert_eq!(again.verdict, outcome.verdict, "{told}");
     }
+}
+
+#[test]
+fn what_has_been_amended_is_left_alone() {
+    let mut amended = 0;
+    for seed in 0..SEQUENCES {
+        let mut dice = Dice(seed);
+        let judge = Judge { gate: Gate::Mutating, ..dice.judge() };
+        let (mut manifest, namespace) = dice.object();
+        let first = judge.create(namespace, &manifest);
+        for Amendment { path, value } in first.verdict.amendments() {
+            let member = path.iter().fold(&mut manifest, |value, member| &mut value[*member]);
+            *member = json!(value);
+            amended += 1;
+        }
+        let again = judge.create(namespace, &manifest);
+        let told = format!("seed {seed}: {manifest:#} in {namespace}");
+        assert!(first.verdict.denial().is_none() && again.verdict.denial().is_none(), "{told}");
+        assert_eq!(again.verdict.amendments().next(), None, "{told}");
+    }
+    assert!(amended > SEQUENCES / 20, "{amended} amendments");
 }
 
 #[test]
