@@ -16,7 +16,7 @@ use crate::{
     facts::{Claim, Object, Workload, WorkloadKind},
     finding::Leniency,
     owners,
-    resolve::Volume,
+    resolve::{Place, Volume},
     rules::Case,
     subject::Change,
     terms::{Asked, Terms, users},
@@ -91,8 +91,10 @@ impl Question<'_> {
         // Any service account may call itself an operator's. What it gets by that was
         // there before.
         let maybe_operator = unreadable && users::is_service_account(&subject.user);
-        let is_set = workload.kind == WorkloadKind::StatefulSet;
-        let bears_old_claims = by_controller || maybe_operator || is_set;
+        // Around the claims of its templates alone: those it can do nothing about.
+        let is_set_made_anew = workload.kind == WorkloadKind::StatefulSet
+            && matches!(self.volume.place, Place::ClaimTemplate(_));
+        let bears_old_claims = by_controller || maybe_operator || is_set_made_anew;
         (bears_old_claims && self.is_old(self.volume.bound_since)).then_some(Leniency::OldClaim)
     }
 

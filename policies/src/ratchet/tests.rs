@@ -127,6 +127,13 @@ fn a_template_that_says_it_is_old_is_no_claim() {
 }
 
 #[test]
+fn a_new_set_may_not_mount_just_any_old_claim() {
+    let volumes = json!([{"name": "d", "persistentVolumeClaim": {"claimName": "dumps"}}]);
+    let judge = since().with(&[bound("dumps", BEFORE)]);
+    assert_eq!(judge.create("vault", &set(&[], &volumes)).told().0, Effect::Deny);
+}
+
+#[test]
 fn an_old_claim_excuses_no_other_volume() {
     let on = |class| stored(set(&[("data", BLOCK), ("audit", class)], &json!([])), "vault", AFTER);
     let judge = since().with(&[bound("data-vault-0", BEFORE)]);
