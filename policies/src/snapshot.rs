@@ -292,14 +292,11 @@ impl Volumes {
         if let Some(before) = self.objects.insert(Arc::clone(&volume)) {
             self.unindex(&before);
         }
-        match &volume.spec.claim_ref {
-            Some(ClaimRef { namespace, name, .. }) => {
-                self.by_claim.insert(namespace, name, &volume);
-            }
-            None => {
-                let class = Text::from(volume.class()).to_shared();
-                self.unclaimed.insert(&Text::default(), &class, &volume);
-            }
+        if let Some(ClaimRef { namespace, name, .. }) = &volume.spec.claim_ref {
+            self.by_claim.insert(namespace, name, &volume);
+        } else {
+            let class = Text::from(volume.class()).to_shared();
+            self.unclaimed.insert(&Text::default(), &class, &volume);
         }
     }
 
