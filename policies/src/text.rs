@@ -206,7 +206,10 @@ impl<T: Reduce> Reduce for Vec<T> {
     type Stored = Vec<T::Stored>;
 
     fn into_stored(self, strings: &mut Strings) -> Self::Stored {
-        self.into_iter().map(|value| value.into_stored(strings)).collect()
+        let mut stored: Vec<_> = self.into_iter().map(|value| value.into_stored(strings)).collect();
+        // What was read keeps the room of its reading otherwise: it is collected in place.
+        stored.shrink_to_fit();
+        stored
     }
 }
 

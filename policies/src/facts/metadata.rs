@@ -70,7 +70,6 @@ impl<'a> Metadata<'a> {
     /// thousand is kept for being read.
     pub(super) fn with_annotations(mut self, read: &[&str]) -> Self {
         self.annotations.0.retain(|(key, _)| read.contains(&key.as_str()));
-        self.annotations.0.shrink_to_fit();
         self
     }
 
@@ -246,11 +245,11 @@ impl Reduce for StringMap<'_> {
 
     fn into_stored(self, strings: &mut Strings) -> StringMap<'static> {
         let entries = self.0.into_iter();
-        StringMap(
-            entries
-                .map(|(key, value)| (key.into_stored(strings), value.into_stored(strings)))
-                .collect(),
-        )
+        let mut entries: Vec<_> = entries
+            .map(|(key, value)| (key.into_stored(strings), value.into_stored(strings)))
+            .collect();
+        entries.shrink_to_fit();
+        StringMap(entries)
     }
 }
 
