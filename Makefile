@@ -22,7 +22,7 @@ test: ## everything but the long runs: tables, TLS, and a real apiserver
 	$(CARGO) test --locked --workspace
 
 test-all: bench fuzz test-image ## what takes a release build; `make test` is not part of it
-	SEQUENCES=20000 $(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin model
+	SEED=1 SEQUENCES=20000 $(CARGO) run $(RELEASE) --quiet --package nfs-guard-integration-tests --bin model
 	REAL_SEQUENCES=50 $(CARGO) test --locked --package nfs-guard-integration-tests --test it -- model::no_sequence_on_a_real
 	$(CARGO) run $(RELEASE) --quiet --package nfs-guard -- demo
 

@@ -189,6 +189,13 @@ fn annotated_going(going: &Value) -> Value {
     free
 }
 
+/// Whether nobody else was promised the volume: what names it then waits for good.
+fn is_free_for(volume: &Value, claim: &Value) -> bool {
+    let to = &volume["spec"]["claimRef"];
+    let metadata = &claim["metadata"];
+    to.is_null() || to["name"] == metadata["name"] && to["namespace"] == metadata["namespace"]
+}
+
 /// What does not get what it could have, though no guard is there any more: what was denied
 /// must leave nothing behind that keeps anything from being bound once the cause is gone.
 #[must_use]
@@ -197,7 +204,8 @@ pub fn unbound(state: &State<'_>) -> Option<String> {
     let mut claims = truth.list(Kind::Claim).filter(|claim| !is_going(claim));
     let claim = claims.find(|claim| {
         let waits = text(claim, "/spec/volumeName").is_empty() && truth.could_be_bound(claim);
-        waits || truth.volume_of(claim).is_some() && text(claim, "/status/phase") != "Bound"
+        let has = truth.volume_of(claim).is_some_and(|volume| is_free_for(volume, claim));
+        waits || has && text(claim, "/status/phase") != "Bound"
     });
     let waiting = truth.pods().find(|pod| !is_running(pod) && truth.has_all_claims(pod));
     let left = claim.or(waiting)?;

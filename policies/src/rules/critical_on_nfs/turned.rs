@@ -127,15 +127,14 @@ fn others(resolver: &Resolver<'_>, by: &Object<'_>) -> Vec<Object<'static>> {
         namespace.is_some() || claim.volume_name().is_none_or(|volume| volume == name)
     });
     let workloads = resolver.workloads_of(namespace).into_iter();
+    // An owner stands for what it made while it would make the same.
     let workloads = workloads.filter(|workload| {
-        workload.has_persistent_volumes()
-            && resolver
-                .owners(
-                    workload.metadata.namespace.as_deref().unwrap_or_default(),
-                    &workload.metadata,
-                )
-                .chain
-                .is_empty()
+        let namespace = workload.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = resolver.owners(namespace, &workload.metadata).chain;
+        let stood_for = owners
+            .first()
+            .is_some_and(|owner| owner.template.spec.volumes == workload.template.spec.volumes);
+        workload.has_persistent_volumes() && !stood_for
     });
     workloads
         .map(|workload| Object::Workload((*workload).clone()))
