@@ -55,13 +55,26 @@ impl<'a> Workload<'a> {
     /// Whether its pods have volumes that outlive them, or may have.
     #[must_use]
     pub fn has_persistent_volumes(&self) -> bool {
-        let outlives = |volume: &PodVolume<'_>| match &volume.source {
+        !self.claim_templates.is_empty() || self.persistent_volumes().next().is_some()
+    }
+
+    /// Whether the pods that it makes by now have every persistent volume of what it made.
+    #[must_use]
+    pub fn stands_for(&self, made: &Workload<'_>) -> bool {
+        made.persistent_volumes().all(|volume| {
+            self.claim_template(&volume.name).is_some() || self.volume(&volume.name) == Some(volume)
+        })
+    }
+
+    /// The volumes of its pods that outlive them, or may, but for those of templates.
+    fn persistent_volumes(&self) -> impl Iterator<Item = &PodVolume<'a>> {
+        let outlives = |volume: &&PodVolume<'_>| match &volume.source {
             Some(PodVolumeSource::Other(source)) => {
                 in_tree::find(source) != Some(InTree::Ephemeral)
             }
             _ => true,
         };
-        !self.claim_templates.is_empty() || self.template.spec.volumes.iter().any(outlives)
+        self.template.spec.volumes.iter().filter(outlives)
     }
 
     /// The volume of its pods that is called that.

@@ -118,7 +118,8 @@ pub(super) fn pods_of_who_becomes_critical(
 }
 
 /// What could be turned by an object: claims that are not bound, or that name it, and
-/// workloads but for those whose owner stands for them.
+/// workloads but for those whose owner stands for them: one that was changed since may
+/// have others of its own age.
 fn others(resolver: &Resolver<'_>, by: &Object<'_>) -> Vec<Object<'static>> {
     let name = &*by.metadata().name;
     let namespace = matches!(by, Object::Namespace(_)).then_some(name);
@@ -127,14 +128,11 @@ fn others(resolver: &Resolver<'_>, by: &Object<'_>) -> Vec<Object<'static>> {
         namespace.is_some() || claim.volume_name().is_none_or(|volume| volume == name)
     });
     let workloads = resolver.workloads_of(namespace).into_iter();
-    // An owner stands for what it made while it would make the same.
     let workloads = workloads.filter(|workload| {
         let namespace = workload.metadata.namespace.as_deref().unwrap_or_default();
-        let owners = resolver.owners(namespace, &workload.metadata).chain;
-        let stood_for = owners
-            .first()
-            .is_some_and(|owner| owner.template.spec.volumes == workload.template.spec.volumes);
-        workload.has_persistent_volumes() && !stood_for
+        let owner = || resolver.owners(namespace, &workload.metadata).chain.into_iter().next();
+        workload.has_persistent_volumes()
+            && !owner().is_some_and(|owner| owner.stands_for(workload))
     });
     workloads
         .map(|workload| Object::Workload((*workload).clone()))
@@ -240,6 +238,33 @@ mod tests {
         }
         let told = Judge::incident().with(&fast_set).update("", &fast(BLOCK), &fast(BLOCK));
         assert_eq!(told.told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn an_owner_stands_for_what_it_made_while_it_makes_the_same() {
+        let fast = |provisioner| class("fast", provisioner, false);
+        let scratch = |class| {
+            let template = json!({"metadata": {}, "spec": {"storageClassName": class}});
+            json!([{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}])
+        };
+        let token = json!({"name": "token", "projected": {"sources": []}});
+        for (name, makes, expected) in [
+            ("the same", scratch("fast"), vec!["StatefulSet vault/vault"]),
+            ("others by now", scratch("slow"), vec!["Pod vault/vault-0"]),
+            ("none by now", json!([]), vec!["Pod vault/vault-0"]),
+        ] {
+            let set = stored(set(&[], &makes), "vault", "2026-01-01T00:00:00Z");
+            let mut volumes = scratch("fast");
+            volumes.as_array_mut().unwrap().push(token.clone());
+            let pod = stored(owned(pod(&volumes), &set), "vault", "2026-01-01T00:00:00Z");
+            let outcome = Judge::incident().with(&[set, pod]).create("", &fast(NFS));
+            let warnings = outcome.verdict.warnings();
+            let others: Vec<_> = warnings
+                .iter()
+                .map(|warning| warning.split(": ").nth(1).unwrap().trim_start_matches("turns "))
+                .collect();
+            assert_eq!(others, expected, "{name}: {warnings:?}");
+        }
     }
 
     #[test]
