@@ -6,10 +6,14 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use nfs_guard_policies::{
-    Cluster as _, Gate, Key, Lookup, Outcome, Policy, Subject, Verdict, decide,
-    facts::{Object, Workload},
+    Cluster, Gate, Key, Lookup, Outcome, Policy, Subject, Verdict, decide,
+    facts::{Object, Scope, Workload},
 };
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+    time::Instant,
+};
 
 use crate::{
     audit::{Audit, Decision},
@@ -148,8 +152,7 @@ impl Reviewer {
         let mut asked = HashSet::new();
         let mut round = 0;
         loop {
-            let Outcome { verdict, missed, settled } =
-                decide(subject, &*cluster, policy, Timestamp::now());
+            let Outcome { verdict, missed, settled } = decide_aside(subject, &*cluster, policy);
             if !missed.not_synced.is_empty() {
                 let fault =
                     Fault::NotSynced(list(missed.not_synced.iter().map(|kind| kind.resource())));
@@ -179,6 +182,19 @@ impl Reviewer {
                 Err(fault) => return Err(fault),
             }
         }
+    }
+}
+
+/// Decides, and keeps nobody waiting where that may take long: an object of the whole
+/// cluster is judged by all it turns, for which every workload may have to be resolved.
+fn decide_aside(subject: &Subject<'_>, cluster: &impl Cluster, policy: &Policy) -> Outcome {
+    let decide = || decide(subject, cluster, policy, Timestamp::now());
+    let is_long = subject.object().kind().scope() == Scope::Cluster;
+    // Another thread takes over who waits for this one, if there may be another.
+    if is_long && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        block_in_place(decide)
+    } else {
+        decide()
     }
 }
 
@@ -380,6 +396,8 @@ mod tests {
     }
 }
 
+#[cfg(test)]
+mod aside;
 #[cfg(test)]
 mod races;
 #[cfg(test)]

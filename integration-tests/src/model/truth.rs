@@ -101,7 +101,8 @@ impl<'s> Truth<'s> {
             let Some(claim_name) = claim_of(pod, volume) else { return true };
             self.get(Kind::Claim, namespace(pod), &claim_name).is_some_and(|claim| {
                 let own = volume["ephemeral"].is_null() || is_controlled_by(claim, pod);
-                own && !is_going(claim) && self.volume_of(claim).is_some()
+                let is_bound = text(claim, "/status/phase") == "Bound";
+                own && !is_going(claim) && is_bound && self.volume_of(claim).is_some()
             })
         })
     }
