@@ -13,6 +13,7 @@ mod metadata;
 mod object;
 mod persistent_volume;
 mod pod;
+mod volume_source;
 mod workload;
 
 pub use claim::{
@@ -26,13 +27,13 @@ pub use metadata::{Metadata, OwnerReference, ResourceVersion, StringMap};
 pub use object::{Namespace, Object};
 pub(crate) use persistent_volume::BOUND_BEFORE;
 pub use persistent_volume::{
-    ClaimRef, CsiSource, FlexSource, NfsSource, PersistentVolume, PersistentVolumeSource,
-    PersistentVolumeSpec, PersistentVolumeStatus, VolumePhase,
+    ClaimRef, PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus, VolumePhase,
 };
 pub use pod::{
     ClaimSource, ClaimTemplate, PodOs, PodSecurityContext, PodSpec, PodTemplate, PodVolume,
     PodVolumeSource,
 };
+pub use volume_source::{CsiSource, FlexSource, NfsSource, PersistentVolumeSource};
 pub(crate) use workload::MIRROR_POD;
 pub use workload::Workload;
 

@@ -2,18 +2,19 @@
 
 mod place;
 mod table;
+mod volumes;
+mod workloads;
 
 use std::{ops::Range, sync::Arc};
 
-use table::{Index, Table};
+use self::{table::Table, volumes::Volumes, workloads::Workloads};
 
 use crate::{
     cluster::{Cluster, Lookup, NotSynced},
     facts::{
-        Claim, ClaimRef, CsiDriver, Exemption, Kind, Namespace, Object, PersistentVolume,
-        PodVolumeSource, StorageClass, Workload, WorkloadKind,
+        Claim, CsiDriver, Exemption, Kind, Namespace, Object, PersistentVolume, StorageClass,
+        Workload, WorkloadKind,
     },
-    text::Text,
 };
 
 /// The facts of a cluster at one moment.
@@ -269,100 +270,6 @@ impl Cluster for Snapshot {
     fn exemptions(&self, namespace: &str) -> Result<Vec<Arc<Exemption<'static>>>, NotSynced> {
         self.exemptions.enumerated(|| self.exemptions.all(Some(namespace)))
     }
-}
-
-/// The volumes.
-#[derive(Clone, Debug, Default)]
-struct Volumes {
-    objects: Table<PersistentVolume<'static>>,
-    by_claim: Index<PersistentVolume<'static>>,
-    /// Under no namespace, by their class string.
-    unclaimed: Index<PersistentVolume<'static>>,
-}
-
-impl Volumes {
-    fn end_list(&mut self) {
-        for gone in self.objects.end_list() {
-            self.unindex(&gone);
-        }
-    }
-
-    fn insert(&mut self, volume: PersistentVolume<'static>) {
-        let volume = Arc::new(volume);
-        if let Some(before) = self.objects.insert(Arc::clone(&volume)) {
-            self.unindex(&before);
-        }
-        if let Some(ClaimRef { namespace, name, .. }) = &volume.spec.claim_ref {
-            self.by_claim.insert(namespace, name, &volume);
-        } else {
-            let class = Text::from(volume.class()).to_shared();
-            self.unclaimed.insert(&Text::default(), &class, &volume);
-        }
-    }
-
-    fn remove(&mut self, volume: &PersistentVolume<'static>) {
-        if let Some(removed) = self.objects.remove(volume) {
-            self.unindex(&removed);
-        }
-    }
-
-    fn unindex(&mut self, volume: &PersistentVolume<'static>) {
-        match &volume.spec.claim_ref {
-            Some(ClaimRef { namespace, name, .. }) => self.by_claim.remove(namespace, name, volume),
-            None => self.unclaimed.remove("", volume.class(), volume),
-        }
-    }
-}
-
-/// Workloads of one kind.
-#[derive(Clone, Debug, Default)]
-struct Workloads {
-    objects: Table<Workload<'static>>,
-    /// By the claims their pods mount by name.
-    by_claim: Index<Workload<'static>>,
-}
-
-impl Workloads {
-    fn end_list(&mut self) {
-        for gone in self.objects.end_list() {
-            self.unindex(&gone);
-        }
-    }
-
-    fn insert(&mut self, workload: Workload<'static>) {
-        let workload = Arc::new(workload);
-        if let Some(before) = self.objects.insert(Arc::clone(&workload)) {
-            self.unindex(&before);
-        }
-        let namespace = namespace(&workload);
-        for claim in mounted_claims(&workload) {
-            self.by_claim.insert(namespace, claim, &workload);
-        }
-    }
-
-    fn remove(&mut self, workload: &Workload<'static>) {
-        if let Some(removed) = self.objects.remove(workload) {
-            self.unindex(&removed);
-        }
-    }
-
-    fn unindex(&mut self, workload: &Workload<'static>) {
-        for claim in mounted_claims(workload) {
-            self.by_claim.remove(namespace(workload), claim, workload);
-        }
-    }
-}
-
-fn namespace<'w>(workload: &'w Workload<'static>) -> &'w Text<'static> {
-    const NONE: &Text<'static> = &Text::Borrowed("");
-    workload.metadata.namespace.as_ref().unwrap_or(NONE)
-}
-
-fn mounted_claims<'w>(workload: &'w Workload<'static>) -> impl Iterator<Item = &'w Text<'static>> {
-    workload.template.spec.volumes.iter().filter_map(|volume| match &volume.source {
-        Some(PodVolumeSource::Claim(claim)) => Some(&claim.claim_name),
-        _ => None,
-    })
 }
 
 #[cfg(test)]
