@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     cluster::{Lookup, NotSynced},
-    facts::{
-        Claim, Exemption, Kind, Metadata, OwnerReference, PodVolumeSource, Workload, WorkloadKind,
-    },
+    facts::{Claim, Kind, Metadata, OwnerReference, PodVolumeSource, Workload, WorkloadKind},
     resolve::Resolver,
 };
 
@@ -120,37 +118,6 @@ impl Resolver<'_> {
                 (made_for == Some(true)).then_some(claim)
             }
             Lookup::Missing | Lookup::NotSynced => None,
-        }
-    }
-
-    /// A claim by name, if it is there.
-    pub(crate) fn claim_called(&self, namespace: &str, name: &str) -> Option<Arc<Claim<'static>>> {
-        let claim = self.cluster.claim(namespace, name);
-        self.found(Kind::Claim, namespace, name, claim).ok().flatten()
-    }
-
-    /// The exemptions of a namespace.
-    pub(crate) fn exemptions(&self, namespace: &str) -> Vec<Arc<Exemption<'static>>> {
-        let exemptions = self.cluster.exemptions(namespace);
-        self.enumerated(Kind::Exemption, exemptions).unwrap_or_default()
-    }
-
-    /// The claims of that namespace, or of all.
-    pub(crate) fn claims_of(&self, namespace: Option<&str>) -> Vec<Arc<Claim<'static>>> {
-        self.enumerated(Kind::Claim, self.cluster.claims(namespace)).unwrap_or_default()
-    }
-
-    /// The workloads of that namespace, or of all.
-    pub(crate) fn workloads_of(&self, namespace: Option<&str>) -> Vec<Arc<Workload<'static>>> {
-        self.cluster.workloads(namespace).unwrap_or_else(|NotSynced| {
-            self.not_synced_workloads();
-            Vec::new()
-        })
-    }
-
-    fn not_synced_workloads(&self) {
-        for kind in WorkloadKind::ALL {
-            self.not_synced(Kind::Workload(kind));
         }
     }
 }

@@ -5,7 +5,9 @@
 
 mod choices;
 mod claim;
+mod look_up;
 mod place;
+mod rivals;
 mod storage;
 
 use std::{
@@ -19,10 +21,9 @@ use std::{
 use crate::{
     backing::{Hop, Resolved, Unknown},
     catalogue::{Catalogue, Probe},
-    cluster::{Cluster, Lookup, Missed, NotSynced},
+    cluster::{Cluster, Missed},
     facts::{
-        self, Claim, ClassReference, Namespace, Object, PersistentVolume, PodVolume,
-        PodVolumeSource, Workload, WorkloadKind,
+        self, Claim, Object, PersistentVolume, PodVolume, PodVolumeSource, Workload, WorkloadKind,
     },
     in_tree::{self, InTree},
     text::Text,
@@ -30,6 +31,7 @@ use crate::{
 use claim::Claims;
 use jiff::Timestamp;
 pub use place::Place;
+use rivals::Rivals;
 use storage::{Mount, Storage};
 
 /// Finds out what volumes end up on, and keeps account of what it would have
@@ -76,15 +78,6 @@ impl<'c> Resolver<'c> {
         Self { cluster, catalogue, missed: RefCell::default(), asked: Asked::default() }
     }
 
-    pub(crate) fn into_missed(self) -> Missed {
-        self.missed.into_inner()
-    }
-
-    /// Takes over which kinds another had not read, and nothing else that it lacked.
-    pub(crate) fn also_not_synced(&self, other: Resolver<'_>) {
-        self.missed.borrow_mut().not_synced.extend(other.into_missed().not_synced);
-    }
-
     /// Every persistent volume of an object of that namespace.
     #[must_use]
     pub fn volumes<'s>(&self, namespace: &str, object: &'s Object<'s>) -> Vec<Volume<'s>> {
@@ -97,11 +90,6 @@ impl<'c> Resolver<'c> {
             | Object::Namespace(_)
             | Object::Exemption(_) => Vec::new(),
         }
-    }
-
-    /// A namespace's labels; none when there is no such namespace.
-    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Namespace<'static>>> {
-        self.found(facts::Kind::Namespace, "", name, self.cluster.namespace(name)).ok().flatten()
     }
 
     /// The same of a workload's spec alone: without the claims that have come to be
@@ -304,96 +292,5 @@ impl<'c> Resolver<'c> {
         };
         let resolved = Resolved { hops, backing };
         Volume { name, place, resolved, claim: Some(claim), bound_since, mounts }
-    }
-
-    pub(crate) fn found<T>(
-        &self,
-        kind: facts::Kind,
-        namespace: &str,
-        name: &str,
-        answer: Lookup<T>,
-    ) -> Result<Option<T>, Unknown> {
-        match answer {
-            Lookup::Found(object) => Ok(Some(object)),
-            Lookup::Missing => {
-                self.missed.borrow_mut().key(kind, namespace, name);
-                Ok(None)
-            }
-            Lookup::NotSynced => Err(self.not_synced(kind)),
-        }
-    }
-
-    pub(crate) fn enumerated<T>(
-        &self,
-        kind: facts::Kind,
-        answer: Result<Vec<T>, NotSynced>,
-    ) -> Result<Vec<T>, Unknown> {
-        answer.map_err(|NotSynced| self.not_synced(kind))
-    }
-
-    pub(crate) fn not_synced(&self, kind: facts::Kind) -> Unknown {
-        self.missed.borrow_mut().not_synced.insert(kind);
-        Unknown::NotSynced(kind.resource())
-    }
-}
-
-/// The claims that each pod of a workload is to get, counted by class.
-struct Rivals<'w> {
-    by_class: HashMap<ClassReference<'w>, u64>,
-    /// The class that claims get which name none.
-    default: Option<String>,
-}
-
-impl<'w> Rivals<'w> {
-    fn of(workload: &'w Workload<'_>, default: impl FnOnce() -> Option<String>) -> Self {
-        let volumes = workload.template.spec.volumes.iter();
-        let ephemeral = volumes.filter_map(|volume| match &volume.source {
-            Some(PodVolumeSource::Ephemeral(claim)) => Some(&**claim),
-            _ => None,
-        });
-        let mut by_class = HashMap::new();
-        for claim in workload.claim_templates.iter().chain(ephemeral) {
-            *by_class.entry(claim.class()).or_default() += 1;
-        }
-        let is_mixed = by_class.len() > 1 && by_class.contains_key(&ClassReference::Default);
-        Self { by_class, default: is_mixed.then(default).flatten() }
-    }
-
-    /// How many claims like this one a workload still has to have bound, where so
-    /// many of its pods have theirs. Those that ask for the same class compete for
-    /// its volumes, so that they count together.
-    fn to_come(&self, workload: &Workload<'_>, claim: &Claim<'_>, bound: usize) -> Claims<'static> {
-        let pods = match workload.kind {
-            WorkloadKind::Pod => 1,
-            // One of no replicas is judged all the same, for when it gets some.
-            WorkloadKind::StatefulSet => {
-                let ordinals = workload.ordinals.end - workload.ordinals.start;
-                ordinals.saturating_sub(bound as u64).max(1)
-            }
-            // Nobody says how many pods there will be.
-            WorkloadKind::Deployment
-            | WorkloadKind::ReplicaSet
-            | WorkloadKind::ReplicationController
-            | WorkloadKind::DaemonSet
-            | WorkloadKind::Job
-            | WorkloadKind::CronJob => u64::MAX,
-        };
-        Claims::ToCome(pods.saturating_mul(self.like(claim.class()).max(1)))
-    }
-
-    /// How many ask for that class, by its name or as the default.
-    fn like(&self, class: ClassReference<'_>) -> u64 {
-        let asking = |class: ClassReference<'_>| {
-            let asked = self.by_class.iter().find(|(asked, _)| **asked == class);
-            asked.map_or(0, |(_, n)| *n)
-        };
-        let same = match (class, self.default.as_deref()) {
-            (ClassReference::Default, Some(default)) => asking(ClassReference::Named(default)),
-            (ClassReference::Named(name), Some(default)) if name == default => {
-                asking(ClassReference::Default)
-            }
-            _ => 0,
-        };
-        asking(class) + same
     }
 }
