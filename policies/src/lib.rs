@@ -18,6 +18,7 @@ mod finding;
 pub mod glob;
 pub mod in_tree;
 mod mode;
+mod ordinal;
 mod overlay;
 mod owners;
 mod policy;

@@ -8,6 +8,7 @@ use crate::{
         Claim, CsiDriver, Exemption, Namespace, Object, PersistentVolume, StorageClass, Workload,
         WorkloadKind,
     },
+    ordinal,
     text::{Reduce, Strings},
 };
 
@@ -121,7 +122,7 @@ impl Cluster for Overlay<'_> {
         let listed = self.cluster.volumes_claimed_by_numbered(namespace, prefix, numbers.clone());
         self.volumes(listed, |volume| {
             let promised = volume.spec.claim_ref.as_ref().filter(|to| to.namespace == *namespace);
-            let number = promised.and_then(|to| to.name.strip_prefix(prefix)?.parse().ok());
+            let number = promised.and_then(|to| ordinal::read(to.name.strip_prefix(prefix)?));
             number.is_some_and(|number| numbers.contains(&number))
         })
     }

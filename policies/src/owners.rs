@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     cluster::{Lookup, NotSynced},
     facts::{Claim, Kind, Metadata, OwnerReference, PodVolumeSource, Workload, WorkloadKind},
+    ordinal,
     resolve::Resolver,
 };
 
@@ -64,8 +65,7 @@ impl Resolver<'_> {
     /// that are guessed: nobody looks further for them than memory.
     pub(crate) fn sets_of(&self, namespace: &str, claim: &str) -> Vec<Arc<Workload<'static>>> {
         let Some((rest, ordinal)) = claim.rsplit_once('-') else { return Vec::new() };
-        let is_number = ordinal.parse().is_ok_and(|number: u64| number.to_string() == ordinal);
-        if !is_number {
+        if ordinal::read(ordinal).is_none() {
             return Vec::new();
         }
         let sets = splits(rest).filter_map(|(template, set)| {

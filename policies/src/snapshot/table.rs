@@ -7,6 +7,7 @@ use imbl::OrdSet;
 use super::place::{Entry, Key, Located, Place};
 use crate::{
     cluster::{Lookup, NotSynced},
+    ordinal,
     text::Text,
 };
 
@@ -215,15 +216,10 @@ fn numbered<'t, T: 't>(
         return numbers.flat_map(|n| called(&format!("{prefix}{n}"))).collect();
     }
     let numbered = objects.into_iter().filter_map(|(name, object)| {
-        let n = number(name.strip_prefix(prefix)?)?;
+        let n = ordinal::read(name.strip_prefix(prefix)?)?;
         numbers.contains(&n).then_some((n, object))
     });
     let mut numbered: Vec<_> = numbered.collect();
     numbered.sort_by_key(|(n, _)| *n);
     numbered.into_iter().map(|(_, object)| Arc::clone(object)).collect()
-}
-
-/// A number as Go prints it, so that `01` is none.
-fn number(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|n: &u64| n.to_string() == text)
 }
