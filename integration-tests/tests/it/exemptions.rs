@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 
 use crate::manifests::{CRITICAL, claim};
 
+const DOCUMENT: &str = include_str!("../../../docs/exemptions.md");
+
+/// The example of the documents, in whatever namespace, until a day that is far off.
 fn exemption() -> Value {
-    json!({"apiVersion": "nfs-guard.io/v1alpha1", "kind": "StorageExemption",
-    "metadata": {"name": "nightly-dumps"}, "spec": {
-        "target": {"kind": "CronJob", "name": "vault-backup", "volumes": ["dump", "vault-dumps"]},
-        "rules": ["critical-on-nfs"], "reason": "dumps", "expiresAt": "2999-01-31T00:00:00Z",
-    }})
+    let (_, example) = DOCUMENT.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let mut exemption: Value = serde_saphyr::from_str(example).unwrap();
+    exemption["metadata"].as_object_mut().unwrap().remove("namespace").unwrap();
+    exemption["spec"]["expiresAt"] = json!("2999-01-31T00:00:00Z");
+    exemption
 }
 
 fn dump() -> Value {
