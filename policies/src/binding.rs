@@ -175,7 +175,7 @@ impl<'v> Fitting<'v> {
     /// All that is asked of a volume but its access modes. Neither class, phase
     /// nor labels are asked of one that is promised.
     fn new(wanted: &Wanted<'_>, volume: &'v PersistentVolume<'static>) -> Option<Self> {
-        let Claim { metadata, spec: claim } = wanted.claim;
+        let Claim { metadata, spec: claim, status: _ } = wanted.claim;
         let spec = &volume.spec;
         let promised = match (&spec.claim_ref, wanted.name) {
             (None, _) => false,

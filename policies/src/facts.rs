@@ -17,7 +17,8 @@ mod volume_source;
 mod workload;
 
 pub use claim::{
-    AccessMode, Claim, ClaimResources, ClaimSpec, ClassReference, Storage, VolumeMode,
+    AccessMode, Claim, ClaimPhase, ClaimResources, ClaimSpec, ClaimStatus, ClassReference, Storage,
+    VolumeMode,
 };
 pub use class::{BindingMode, StorageClass};
 pub use csi_driver::{CsiDriver, CsiDriverSpec, FsGroupPolicy};

@@ -146,16 +146,6 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
     let mut disk = promised("vault", "data", None);
     disk["spec"]["nfs"] = json!(null);
     disk["spec"]["iscsi"] = json!({});
-    let bound_before = {
-        let mut volume = free.clone();
-        volume["metadata"]["annotations"] = json!({"pv.kubernetes.io/bound-by-controller": "yes"});
-        volume
-    };
-    let bound = {
-        let mut claim = claim(&json!({"storageClassName": "manual", "volumeName": "share"}));
-        claim["metadata"]["annotations"] = json!({"pv.kubernetes.io/bind-completed": "yes"});
-        stored(claim, "vault", "2026-01-01T00:00:00Z")
-    };
     for (name, objects, old, new, expected) in [
         (
             "to a claim of a critical namespace",
@@ -207,20 +197,6 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
             promised("vault", "data", Some("1")),
             Effect::Allow,
         ),
-        (
-            "to a claim that had it before",
-            vec![bound.clone()],
-            &bound_before,
-            promised("vault", "data", Some("1")),
-            Effect::Warn,
-        ),
-        (
-            "to a claim that had another of its name",
-            vec![bound],
-            &free,
-            promised("vault", "data", Some("1")),
-            Effect::Deny,
-        ),
         ("a disk", vec![], &free, disk, Effect::Allow),
         (
             "in a namespace that is excluded",
@@ -232,6 +208,27 @@ fn a_volume_is_critical_as_the_claim_it_is_promised_to() {
     ] {
         let judge = Judge::incident().with(&objects);
         let told = judge.update("", old, &new).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn a_promise_is_written_again_to_a_claim_that_has_the_volume() {
+    let named = claim(&json!({"storageClassName": "manual", "volumeName": "share"}));
+    let named = stored(named, "vault", "2026-01-01T00:00:00Z");
+    let mut bound_before = share();
+    let by_controller = json!({"pv.kubernetes.io/bound-by-controller": "yes"});
+    bound_before["metadata"]["annotations"] = by_controller;
+    for (name, phase, volume, expected) in [
+        ("it had it before", "Bound", &bound_before, Effect::Warn),
+        ("it had another of that name", "Bound", &share(), Effect::Deny),
+        ("it lost what had that name", "Lost", &bound_before, Effect::Deny),
+        ("it only asks for it", "Pending", &bound_before, Effect::Deny),
+    ] {
+        let mut claim = named.clone();
+        claim["status"] = json!({"phase": phase});
+        let again = promised("vault", "data", Some("1"));
+        let told = Judge::incident().with(&[claim]).update("", volume, &again).told();
         assert_eq!(told.0, expected, "{name}: {told:?}");
     }
 }

@@ -21,6 +21,9 @@ pub struct Claim<'a> {
     /// What is asked for.
     #[serde(borrow, deserialize_with = "nullable")]
     pub spec: ClaimSpec<'a>,
+    /// What the volume controller says of it.
+    #[serde(deserialize_with = "nullable")]
+    pub status: ClaimStatus,
 }
 
 impl Claim<'_> {
@@ -46,8 +49,8 @@ impl Reduce for Claim<'_> {
     type Stored = Claim<'static>;
 
     fn into_stored(self, strings: &mut Strings) -> Claim<'static> {
-        let Self { metadata, spec } = self;
-        Claim { metadata: metadata.into_stored(strings), spec: spec.into_stored(strings) }
+        let Self { metadata, spec, status } = self;
+        Claim { metadata: metadata.into_stored(strings), spec: spec.into_stored(strings), status }
     }
 }
 
@@ -118,6 +121,32 @@ pub struct Storage {
     /// Bytes; absent where the text is no quantity.
     #[serde(deserialize_with = "quantity::if_readable")]
     pub storage: Option<Quantity>,
+}
+
+/// `status` of a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ClaimStatus {
+    /// Where in its life it is.
+    #[serde(deserialize_with = "known_phase")]
+    pub phase: ClaimPhase,
+}
+
+/// `status.phase` of a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ClaimPhase {
+    /// It has no volume yet; so reads one that is newer than the engine.
+    #[default]
+    Pending,
+    /// It has its volume, and both say so.
+    Bound,
+    /// Its volume is gone, or another's.
+    Lost,
+}
+
+fn known_phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClaimPhase, D::Error> {
+    let phase: Text<'de> = nullable(deserializer)?;
+    Ok(known(&phase).unwrap_or_default())
 }
 
 /// Which storage class a claim asks for.

@@ -61,7 +61,7 @@ impl Choices {
 impl Wish {
     fn of(wanted: &Wanted<'_>, claims: u64) -> Self {
         let &Wanted { claim, namespace: _, name: _, class, delay_binding } = wanted;
-        let Claim { metadata: _, spec } = claim;
+        let Claim { metadata: _, spec, status: _ } = claim;
         Self {
             class: class.to_owned(),
             delay_binding,

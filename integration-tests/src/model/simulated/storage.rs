@@ -127,7 +127,11 @@ fn sync_claim(api: &mut Apiserver<'_>, claim: &Value) {
             }
             return;
         };
-        let free = volume["spec"]["claimRef"].is_null();
+        let promised = &volume["spec"]["claimRef"];
+        let free = promised.is_null();
+        if completed && !free && text(promised, "/uid") != uid(claim) {
+            return api.set_phase(claim, "Lost");
+        }
         if names(&volume, claim) || free && (completed || satisfies(&volume, claim)) {
             bind(api, &volume, claim);
         }

@@ -4,13 +4,10 @@
 use super::{Case, Found};
 use crate::{
     backing,
-    facts::{BOUND_BEFORE, Claim, ClaimRef, Object, PersistentVolume},
+    facts::{BOUND_BEFORE, Claim, ClaimPhase, ClaimRef, Object, PersistentVolume},
     finding::{Leniency, Wrong},
     subject::Change,
 };
-
-/// Set on a claim once both sides of its binding are written.
-const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
 /// Whether a volume is promised by that write: to a claim it was not promised to
 /// before, or by the claim's uid for the first time. To take back either is none.
@@ -58,10 +55,12 @@ pub(super) fn judge(
 }
 
 /// Whether the claim has that volume already, so that the write only mends what
-/// somebody took out of it. A volume made anew under its name was never bound.
+/// somebody took out of it. A volume made anew under its name was never bound; and where
+/// it was, to another, the volume controller has given the claim up for lost by then
+/// (`ClaimMisbound` of `syncBoundClaim`).
 fn were_bound(claim: &Claim<'_>, volume: &PersistentVolume<'_>) -> bool {
     let annotations = &volume.metadata.annotations;
     claim.volume_name() == Some(&*volume.metadata.name)
-        && claim.metadata.annotations.get(BIND_COMPLETED).is_some()
+        && claim.status.phase == ClaimPhase::Bound
         && BOUND_BEFORE.iter().any(|annotation| annotations.get(annotation).is_some())
 }
