@@ -15,7 +15,7 @@ use crate::{
     excuse::{self, Used},
     facts::{Claim, Object, Workload, WorkloadKind},
     finding::Leniency,
-    owners,
+    owners::{self, Owners},
     resolve::{Place, Volume},
     rules::Case,
     subject::Change,
@@ -82,7 +82,8 @@ impl Question<'_> {
         let is_operator = policy.ratchet.controllers.iter().any(|glob| glob.matches(&subject.user));
         let by_controller = workload.metadata.is_controlled()
             && (users::is_controller(&subject.user) || is_operator);
-        if by_controller && owners.chain.first().is_some_and(|owner| self.is_in_spec(owner)) {
+        let has_in_spec = |owner: &Arc<_>| self.has_in_spec(owner, self.volume.name);
+        if by_controller && owners.chain.first().is_some_and(has_in_spec) {
             return Some(Leniency::OwnersSpec);
         }
         if by_controller && unreadable {
@@ -100,38 +101,59 @@ impl Question<'_> {
 
     /// The claims of a set name it by their own name, those of a pod by a reference.
     fn of_new_claim(&self, claim: &Claim<'_>) -> Option<Leniency> {
-        let Case { subject, .. } = self.case;
-        let made = users::is_controller(&subject.user)
-            && self.makers_of(claim).iter().any(|maker| self.is_in_spec(maker));
+        let is_borne_with = |maker: &Arc<Workload<'static>>| {
+            let Some(name) = owners::volume_of_claim(maker, &claim.metadata.name) else {
+                return false;
+            };
+            self.has_in_spec(maker, name)
+                && (maker.kind != WorkloadKind::Pod || self.is_pod_borne_with(maker, name))
+        };
+        let made = users::is_controller(&self.case.subject.user)
+            && self.makers_of(claim).iter().any(is_borne_with);
         made.then_some(Leniency::OwnersSpec)
+    }
+
+    /// Whether a pod may have come in with its volume on NFS. One that nobody made was
+    /// judged by itself: its claim was elsewhere then, and this is another.
+    fn is_pod_borne_with(&self, pod: &Workload<'_>, volume: &str) -> bool {
+        let Case { subject, resolver, .. } = self.case;
+        let owners = resolver.owners(&subject.namespace, &pod.metadata);
+        let by_owner = || owners.chain.first().is_some_and(|owner| self.has_in_spec(owner, volume));
+        self.is_old(pod.metadata.creation_timestamp) || self.is_operators(&owners) || by_owner()
+    }
+
+    /// Whether an operator may have made it that is trusted.
+    fn is_operators(&self, owners: &Owners) -> bool {
+        let is_unreadable = owners.ends_unreadable && owners.chain.is_empty();
+        is_unreadable && !self.case.policy.ratchet.controllers.is_empty()
     }
 
     /// Nobody knows who made what stands; its age tells, or that of what made it.
     fn of_standing(&self, object: &Object<'_>) -> Option<Leniency> {
-        let Case { subject, policy, resolver, .. } = self.case;
+        let Case { subject, resolver, .. } = self.case;
         if self.is_old(object.metadata().creation_timestamp) {
             return Some(Leniency::BeforeTheGuard);
         }
         if self.is_old(self.volume.bound_since) {
             return Some(Leniency::OldClaim);
         }
-        let is_old_spec = |owner: &Workload<'static>| {
-            self.is_old(owner.metadata.creation_timestamp) && self.is_in_spec(owner)
+        let is_old_spec = |owner: &Workload<'static>, volume: &str| {
+            self.is_old(owner.metadata.creation_timestamp) && self.has_in_spec(owner, volume)
         };
         match object {
             Object::Workload(workload) => {
                 let owners = resolver.owners(&subject.namespace, &workload.metadata);
-                let by_operator = owners.ends_unreadable
-                    && owners.chain.is_empty()
-                    && !policy.ratchet.controllers.is_empty();
-                if owners.chain.iter().any(|owner| is_old_spec(owner)) {
+                if owners.chain.iter().any(|owner| is_old_spec(owner, self.volume.name)) {
                     Some(Leniency::OwnersSpec)
                 } else {
-                    by_operator.then_some(Leniency::UnreadableOwner)
+                    self.is_operators(&owners).then_some(Leniency::UnreadableOwner)
                 }
             }
             Object::Claim(claim) => {
-                let made = self.makers_of(claim).iter().any(|maker| is_old_spec(maker));
+                let made = self.makers_of(claim).into_iter().any(|maker| {
+                    owners::volume_of_claim(&maker, &claim.metadata.name)
+                        .is_some_and(|volume| is_old_spec(&maker, volume))
+                });
                 made.then_some(Leniency::OwnersSpec)
             }
             _ => None,
@@ -152,21 +174,16 @@ impl Question<'_> {
     /// Whether the owner's own spec ends up there with the volume of that name,
     /// whatever claims have come to be under the names it uses. Only of one that is
     /// critical has that ever been judged, and what excuses it excuses nobody else.
-    fn is_in_spec(&self, owner: &Workload<'static>) -> bool {
+    fn has_in_spec(&self, owner: &Workload<'static>, name: &str) -> bool {
         let Case { subject, resolver, .. } = self.case;
         let object = Object::Workload(owner.clone());
         let asked = Asked::standing(&object);
         if critical::why(self.case.terms(), asked).is_none() {
             return false;
         }
-        let own = resolver.spec_volumes(&subject.namespace, owner);
-        let name = match self.case.object {
-            Object::Claim(claim) => owners::volume_of_claim(owner, &claim.metadata.name),
-            _ => Some(self.volume.name),
-        };
-        own.iter().any(|volume| {
+        resolver.spec_volumes(&subject.namespace, owner).iter().any(|volume| {
             let used = Used { volume: volume.name, claim: volume.resolved.claim() };
-            Some(volume.name) == name
+            volume.name == name
                 && !(self.passes)(volume.resolved.backing.kind())
                 && excuse::excuse(self.case.terms(), asked, self.rule, used).is_none()
         })

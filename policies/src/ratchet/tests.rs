@@ -80,6 +80,44 @@ fn the_claims_of_a_set_are_as_its_templates() {
 }
 
 #[test]
+fn an_ephemeral_claim_is_borne_with_as_its_pod_was() {
+    let scratch = |class: &str| {
+        let template = json!({"metadata": {}, "spec": {"storageClassName": class}});
+        json!([{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}])
+    };
+    let set_of = |class: &str| {
+        let spec = json!({"volumes": scratch(class)});
+        stored(wrapped(WorkloadKind::StatefulSet, &spec), "vault", AFTER)
+    };
+    let cluster = json!({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster",
+        "metadata": {"name": "pg", "uid": "pg"}});
+    let trusting = json!({"ratchet": {"since": SINCE, "controllers": ["system:*:cnpg"]}});
+    let free = pod(&scratch(NFS));
+    for (name, judge, pod, owner, created, expected) in [
+        ("made after a spec", since(), owned(free.clone(), &set_of(NFS)), NFS, AFTER, Effect::Warn),
+        ("not so", since(), owned(free.clone(), &set_of(BLOCK)), BLOCK, AFTER, Effect::Deny),
+        ("an old pod", since(), free.clone(), BLOCK, BEFORE, Effect::Warn),
+        ("judged by itself", since(), free.clone(), NFS, AFTER, Effect::Deny),
+        ("an operator's", since(), owned(free.clone(), &cluster), NFS, AFTER, Effect::Deny),
+        (
+            "a trusted one's",
+            since().configured(trusting),
+            owned(free.clone(), &cluster),
+            NFS,
+            AFTER,
+            Effect::Warn,
+        ),
+    ] {
+        let pod = stored(pod, "vault", created);
+        let mut made = owned(claim(&json!({"storageClassName": NFS})), &pod);
+        made["metadata"]["name"] = json!("vault-0-scratch");
+        let judge = judge.by("system:serviceaccount:kube-system:ephemeral-volume-controller");
+        let told = judge.with(&[set_of(owner), pod]).create("vault", &made).told();
+        assert_eq!(told.0, expected, "{name}: {told:?}");
+    }
+}
+
+#[test]
 fn a_spec_that_nobody_judged_excuses_nothing() {
     let mut set = set(&[("data", NFS)], &json!([]));
     set["metadata"]["name"] = json!("db");
