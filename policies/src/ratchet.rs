@@ -173,7 +173,8 @@ impl Question<'_> {
 
     /// Whether the owner's own spec ends up there with the volume of that name,
     /// whatever claims have come to be under the names it uses. Only of one that is
-    /// critical has that ever been judged, and what excuses it excuses nobody else.
+    /// critical has that ever been judged, and what excuses it excuses nobody else. Where
+    /// nobody knows what that comes to, it says nothing for what is forbidden.
     fn has_in_spec(&self, owner: &Workload<'static>, name: &str) -> bool {
         let Case { subject, resolver, .. } = self.case;
         let object = Object::Workload(owner.clone());
@@ -181,10 +182,13 @@ impl Question<'_> {
         if critical::why(self.case.terms(), asked).is_none() {
             return false;
         }
+        let may_be_unknown = self.volume.resolved.backing.kind() == Kind::Unknown;
         resolver.spec_volumes(&subject.namespace, owner).iter().any(|volume| {
             let used = Used { volume: volume.name, claim: volume.resolved.claim() };
+            let kind = volume.resolved.backing.kind();
             volume.name == name
-                && !(self.passes)(volume.resolved.backing.kind())
+                && !(self.passes)(kind)
+                && (may_be_unknown || kind != Kind::Unknown)
                 && excuse::excuse(self.case.terms(), asked, self.rule, used).is_none()
         })
     }

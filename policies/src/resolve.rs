@@ -92,6 +92,18 @@ impl<'c> Resolver<'c> {
         }
     }
 
+    /// The same of an object whose claims are made anew, if it makes any.
+    pub(crate) fn volumes_anew<'s>(
+        &self,
+        namespace: &str,
+        object: &'s Object<'s>,
+    ) -> Vec<Volume<'s>> {
+        match object {
+            Object::Workload(workload) => self.spec_volumes(namespace, workload),
+            _ => Vec::new(),
+        }
+    }
+
     /// The same of a workload's spec alone: without the claims that have come to be
     /// under the names it uses.
     pub(crate) fn spec_volumes<'s>(

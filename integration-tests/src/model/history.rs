@@ -44,7 +44,9 @@ pub enum Seen {
 impl History {
     /// Whether a class or a volume was warned about that turns others to NFS, and then a
     /// write to one of those objects was borne with: where the one is no more than warned
-    /// about, the other is not new.
+    /// about, the other is not new. Another volume than theirs counts that a provisioner
+    /// made: what was to end there was on NFS by then, and a class that turns it is not
+    /// new either.
     #[must_use]
     pub fn was_warned_of(&self, of: impl Fn(&Key) -> bool) -> bool {
         let judged = |write: &Write, lenient: bool| match &write.seen {
@@ -54,8 +56,10 @@ impl History {
             Seen::BeforeTheGuard | Seen::NotAsked | Seen::WhileDown => false,
         };
         let mut writes = self.writes.iter();
-        let turns = |write: &Write| {
-            matches!(write.key.kind, Kind::Class | Kind::Volume) && judged(write, false)
+        let turns = |write: &Write| match write.key.kind {
+            Kind::Class => judged(write, false),
+            Kind::Volume => judged(write, false) || judged(write, true) && !of(&write.key),
+            _ => false,
         };
         writes.any(turns) && writes.any(|write| of(&write.key) && judged(write, true))
     }

@@ -49,7 +49,7 @@ fn pod_on_nfs<'s>(
         };
         let led = |key: &Key| led_to(truth, pod, &on_nfs, key);
         if setting.strict {
-            let warned = !setting.reverse_denies && state.history.was_warned_of(led);
+            let warned = state.history.was_warned_of(led);
             return (!warned).then(|| said("and nothing that was done lets it")).flatten();
         }
         let finding = findings.iter().find(|finding| {

@@ -72,6 +72,7 @@ fn the_claims_of_a_set_are_as_its_templates() {
         ("as in the template", STATEFUL_SET_CONTROLLER, of(NFS), &made, Effect::Warn),
         ("not as in the template", STATEFUL_SET_CONTROLLER, of(BLOCK), &made, Effect::Deny),
         ("of no template", STATEFUL_SET_CONTROLLER, of(NFS), &other, Effect::Deny),
+        ("of a class nobody knows", STATEFUL_SET_CONTROLLER, of("gone"), &made, Effect::Deny),
         ("by a person", "developer", of(NFS), &made, Effect::Deny),
     ] {
         let judge = Judge::incident().by(user).with(&[set]);

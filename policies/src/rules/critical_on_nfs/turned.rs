@@ -1,6 +1,8 @@
 //! Writes that turn others, critical and there already, to storage that is
 //! forbidden: of a class, a volume, or a namespace's labels.
 
+use std::cell::OnceCell;
+
 use super::{Case, Found};
 use crate::{
     backing,
@@ -51,14 +53,8 @@ pub(super) fn judge(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> 
         if excluded.iter().any(|glob| glob.matches(asked.namespace)) {
             continue;
         }
-        let on = |resolver| Terms { policy: case.policy, resolver, now: case.now };
-        let turned = forbidden(on(&after), asked, is_forbidden);
-        if turned.is_empty() {
-            continue;
-        }
-        let were = forbidden(on(&before), asked, is_forbidden);
-        let is_new = |volume: &Volume<'_>| !were.iter().any(|before| before.name == volume.name);
-        found.extend(turned.into_iter().filter(is_new).map(|volume| Found {
+        let turned = turned(case, [&before, &after], asked, is_forbidden);
+        found.extend(turned.into_iter().map(|volume| Found {
             field: field(case.object).to_owned(),
             wrong: Wrong::Turned {
                 other: SubjectName::of(&object, asked.namespace),
@@ -140,23 +136,50 @@ fn others(resolver: &Resolver<'_>, by: &Object<'_>) -> Vec<Object<'static>> {
         .collect()
 }
 
-/// The volumes of a critical object that are forbidden and not excused.
-fn forbidden<'v>(
-    terms: Terms<'_>,
+/// The volumes of a critical object that are forbidden in the second cluster and were
+/// not in the first: as they are, or as they would be if they were made anew.
+fn turned<'v>(
+    case: &Case<'_>,
+    clusters: [&Resolver<'_>; 2],
     asked: Asked<'v>,
     is_forbidden: impl Fn(backing::Kind) -> bool,
 ) -> Vec<Volume<'v>> {
-    if critical::why(terms, asked).is_none() {
+    let [before, after] =
+        clusters.map(|resolver| Terms { policy: case.policy, resolver, now: case.now });
+    if critical::why(after, asked).is_none() {
         return Vec::new();
     }
-    let mut volumes = terms.resolver.volumes(asked.namespace, asked.object);
-    volumes.retain(|volume| {
-        let used = Used { volume: volume.name, claim: volume.resolved.claim() };
-        let rule = super::CriticalOnNfs.name();
-        is_forbidden(volume.resolved.backing.kind())
-            && excuse::excuse(terms, asked, rule, used).is_none()
-    });
-    volumes
+    let was_critical = OnceCell::new();
+    let mut turned: Vec<Volume<'v>> = Vec::new();
+    for anew in [false, true] {
+        let forbidden = |terms: Terms<'_>| {
+            let Asked { object, namespace, .. } = asked;
+            let mut volumes = if anew {
+                terms.resolver.volumes_anew(namespace, object)
+            } else {
+                terms.resolver.volumes(namespace, object)
+            };
+            volumes.retain(|volume| {
+                let used = Used { volume: volume.name, claim: volume.resolved.claim() };
+                let rule = super::CriticalOnNfs.name();
+                is_forbidden(volume.resolved.backing.kind())
+                    && excuse::excuse(terms, asked, rule, used).is_none()
+            });
+            volumes
+        };
+        let are = forbidden(after);
+        if are.is_empty() {
+            continue;
+        }
+        let was_critical = *was_critical.get_or_init(|| critical::why(before, asked).is_some());
+        let were = if was_critical { forbidden(before) } else { Vec::new() };
+        for volume in are {
+            if !were.iter().chain(&turned).any(|other| other.name == volume.name) {
+                turned.push(volume);
+            }
+        }
+    }
+    turned
 }
 
 fn kind_of(resolver: &Resolver<'_>, volume: &PersistentVolume<'_>) -> backing::Kind {
@@ -238,6 +261,18 @@ mod tests {
         }
         let told = Judge::incident().with(&fast_set).update("", &fast(BLOCK), &fast(BLOCK));
         assert_eq!(told.told().0, Effect::Allow);
+    }
+
+    #[test]
+    fn a_class_turns_what_would_be_made_anew() {
+        let mut old = claim(&json!({"storageClassName": "fast", "volumeName": "vault-old"}));
+        old["metadata"]["name"] = json!("data-vault-0");
+        let old = stored(old, "vault", "2026-01-01T00:00:00Z");
+        let set = sets(Some("fast")).swap_remove(0);
+        let judge = Judge::incident().with(&[set, old, class("fast", BLOCK, false)]);
+        let turned = judge.update("", &class("fast", BLOCK, false), &class("fast", NFS, false));
+        let expected = "critical-on-nfs: turns StatefulSet vault/vault: volume data ends up on NFS";
+        assert_eq!(turned.verdict.warnings(), [expected], "its claim was on NFS before");
     }
 
     #[test]
