@@ -12,7 +12,7 @@ pub enum PersistentVolumeSource<'a> {
     Csi(CsiSource<'a>),
     /// A program on the node.
     Flex(FlexSource<'a>),
-    /// Another in-tree source, by its field name (see [`in_tree`]).
+    /// Another in-tree source, by its field name (see [`in_tree`](crate::in_tree)).
     InTree(Text<'a>),
 }
 
