@@ -101,7 +101,8 @@ impl Wrong {
     }
 
     /// Whether `before`, found by the same rule, is the same wrong: of the same
-    /// volume, on the same kind of storage, or with the same thing unknown.
+    /// volume, on the same kind of storage, or with the same thing unknown. What
+    /// was on NFS is nowhere worse: a set that scales down lets go of its worst claim.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         match (self, before) {
             (
@@ -109,9 +110,12 @@ impl Wrong {
                 Self::Storage { volume: other, resolved: old, .. },
             ) => {
                 let (backing, old) = (&resolved.backing, &old.backing);
-                volume == other
-                    && backing.kind() == old.kind()
-                    && (backing.kind() != Kind::Unknown || backing == old)
+                let is_as = match (backing.kind(), old.kind()) {
+                    (Kind::Unknown, Kind::Unknown) => backing == old,
+                    (_, Kind::Nfs) => true,
+                    (kind, old) => kind == old,
+                };
+                volume == other && is_as
             }
             _ => self == before,
         }

@@ -38,10 +38,12 @@ impl Resolver<'_> {
             };
             let found = self.cluster.workload(kind, namespace, &name);
             let found = self.found(Kind::Workload(kind), namespace, &name, found).ok().flatten();
-            let Some(owner) = found.filter(|owner| owner.metadata.uid.as_ref() == Some(&uid))
-            else {
+            let Some(owner) = found else { break };
+            if owner.metadata.uid.as_ref() != Some(&uid) {
+                // Made anew a moment ago, or never the owner: the API server knows.
+                self.outdated(Kind::Workload(kind), namespace, &name);
                 break;
-            };
+            }
             reference = owner.metadata.controller().cloned();
             owners.chain.push(owner);
         }

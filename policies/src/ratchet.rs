@@ -4,7 +4,7 @@
 //! It only ever tightens: nothing new gets in by it, and a day may be set on which it
 //! ends.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -22,22 +22,37 @@ use crate::{
     terms::{Asked, Terms, users},
 };
 
-/// Why a volume must not be denied that does not pass, if so.
-pub(crate) fn leniency(
-    case: &Case<'_>,
-    rule: &str,
-    volume: &Volume<'_>,
-    passes: &dyn Fn(Kind) -> bool,
-) -> Option<Leniency> {
-    if has_ended(case.terms()) {
-        return None;
+/// Why volumes of one subject must not be denied that do not pass.
+pub(crate) struct Ratchet<'r> {
+    case: &'r Case<'r>,
+    rule: &'r str,
+    passes: &'r dyn Fn(Kind) -> bool,
+    specs: Specs,
+}
+
+/// What is wrong in the specs of owners, by their kind and name: the volumes, and what
+/// each ends up on. All volumes of the subject ask for the same.
+type Specs = RefCell<HashMap<(WorkloadKind, String), HashMap<String, Kind>>>;
+
+impl<'r> Ratchet<'r> {
+    /// For the volumes of that case.
+    pub(crate) fn new(case: &'r Case<'r>, rule: &'r str, passes: &'r dyn Fn(Kind) -> bool) -> Self {
+        Self { case, rule, passes, specs: Specs::default() }
     }
-    let question = Question { case, rule, volume, passes };
-    match (&case.subject.change, case.object) {
-        (Change::Create(_), Object::Workload(workload)) => question.of_new_workload(workload),
-        (Change::Create(_), Object::Claim(claim)) => question.of_new_claim(claim),
-        (Change::Standing(_), object) => question.of_standing(object),
-        _ => None,
+
+    /// Why that volume must not be denied, if so.
+    pub(crate) fn leniency(&self, volume: &Volume<'_>) -> Option<Leniency> {
+        let Self { case, rule, passes, specs } = self;
+        if has_ended(case.terms()) {
+            return None;
+        }
+        let question = Question { case, rule, volume, passes, specs };
+        match (&case.subject.change, case.object) {
+            (Change::Create(_), Object::Workload(workload)) => question.of_new_workload(workload),
+            (Change::Create(_), Object::Claim(claim)) => question.of_new_claim(claim),
+            (Change::Standing(_), object) => question.of_standing(object),
+            _ => None,
+        }
     }
 }
 
@@ -70,6 +85,7 @@ struct Question<'q> {
     rule: &'q str,
     volume: &'q Volume<'q>,
     passes: &'q dyn Fn(Kind) -> bool,
+    specs: &'q Specs,
 }
 
 impl Question<'_> {
@@ -131,7 +147,10 @@ impl Question<'_> {
     /// Nobody knows who made what stands; its age tells, or that of what made it.
     fn of_standing(&self, object: &Object<'_>) -> Option<Leniency> {
         let Case { subject, resolver, .. } = self.case;
-        if self.is_old(object.metadata().creation_timestamp) {
+        // What an old claim is bound to may have been made anew.
+        let had_another = matches!(object, Object::Claim(_))
+            && self.volume.bound_since.is_some_and(|since| !self.is_old(Some(since)));
+        if self.is_old(object.metadata().creation_timestamp) && !had_another {
             return Some(Leniency::BeforeTheGuard);
         }
         if self.is_old(self.volume.bound_since) {
@@ -176,21 +195,28 @@ impl Question<'_> {
     /// critical has that ever been judged, and what excuses it excuses nobody else. Where
     /// nobody knows what that comes to, it says nothing for what is forbidden.
     fn has_in_spec(&self, owner: &Workload<'static>, name: &str) -> bool {
+        let may_be_unknown = self.volume.resolved.backing.kind() == Kind::Unknown;
+        let key = (owner.kind, owner.metadata.name.to_string());
+        let mut specs = self.specs.borrow_mut();
+        let wrong = specs.entry(key).or_insert_with(|| self.wrong_in_spec(owner));
+        wrong.get(name).is_some_and(|kind| may_be_unknown || *kind != Kind::Unknown)
+    }
+
+    fn wrong_in_spec(&self, owner: &Workload<'static>) -> HashMap<String, Kind> {
         let Case { subject, resolver, .. } = self.case;
         let object = Object::Workload(owner.clone());
         let asked = Asked::standing(&object);
         if critical::why(self.case.terms(), asked).is_none() {
-            return false;
+            return HashMap::new();
         }
-        let may_be_unknown = self.volume.resolved.backing.kind() == Kind::Unknown;
-        resolver.spec_volumes(&subject.namespace, owner).iter().any(|volume| {
+        let own = resolver.spec_volumes(&subject.namespace, owner).into_iter();
+        let wrong = own.filter_map(|volume| {
             let used = Used { volume: volume.name, claim: volume.resolved.claim() };
             let kind = volume.resolved.backing.kind();
-            volume.name == name
-                && !(self.passes)(kind)
-                && (may_be_unknown || kind != Kind::Unknown)
-                && excuse::excuse(self.case.terms(), asked, self.rule, used).is_none()
-        })
+            let excused = || excuse::excuse(self.case.terms(), asked, self.rule, used).is_some();
+            (!(self.passes)(kind) && !excused()).then(|| (volume.name.to_owned(), kind))
+        });
+        wrong.collect()
     }
 
     fn is_old(&self, time: Option<Timestamp>) -> bool {

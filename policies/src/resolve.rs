@@ -66,8 +66,8 @@ pub struct Volume<'s> {
     /// The claim that asks for it, where the subject holds it and may still
     /// change it.
     pub claim: Option<&'s Claim<'s>>,
-    /// Since when the claim is there that it comes from, where that is bound; of
-    /// several the newest.
+    /// Since when both the claim that it comes from and its volume are there, where that
+    /// is bound; of several the newest.
     pub bound_since: Option<Timestamp>,
     /// How the kubelet may mount it.
     mounts: Vec<Mount>,

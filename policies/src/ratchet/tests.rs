@@ -324,6 +324,24 @@ fn what_stands_is_told_apart() {
 }
 
 #[test]
+fn a_volume_that_is_made_anew_is_not_what_an_old_claim_had() {
+    let clean = stored(set(&[("data", BLOCK)], &json!([])), "vault", AFTER);
+    let mut claim = bound("data-vault-0", BEFORE);
+    claim["spec"]["volumeName"] = json!("share");
+    for (created, while_made, standing) in
+        [(BEFORE, Effect::Warn, Effect::Warn), (AFTER, Effect::Deny, Effect::Deny)]
+    {
+        let share = json!({"apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": "share", "creationTimestamp": created},
+            "spec": {"storageClassName": BLOCK, "nfs": {"server": "nas", "path": "/x"}}});
+        let judge = since().with(&[clean.clone(), claim.clone(), share]);
+        assert_eq!(judge.scan("vault", &claim).told().0, standing, "claim, {created}");
+        let judge = judge.by(STATEFUL_SET_CONTROLLER);
+        assert_eq!(judge.create("vault", &first_pod(&clean)).told().0, while_made, "{created}");
+    }
+}
+
+#[test]
 fn a_class_made_anew_does_not_excuse_what_its_sets_never_said() {
     let set = stored(set(&[("data", "fast")], &json!([])), "vault", AFTER);
     let young = bound("data-vault-0", AFTER);
@@ -331,4 +349,17 @@ fn a_class_made_anew_does_not_excuse_what_its_sets_never_said() {
         since().with(&[class("fast", "csi.proxmox.sinextra.dev", false), set.clone(), young]);
     let judge = judge.by(STATEFUL_SET_CONTROLLER);
     assert_eq!(judge.create("vault", &first_pod(&set)).told().0, Effect::Deny);
+}
+
+#[test]
+fn a_set_that_scales_down_may_let_go_of_its_worst_claim() {
+    let config = json!({"rules": {"critical-on-nfs": {"onUnknown": "deny"}}});
+    let judge = Judge::incident().configured(config).with(&[bound("data-vault-1", AFTER)]);
+    let of = |replicas: u32| {
+        let mut set = set(&[("data", "gone")], &json!([]));
+        set["spec"]["replicas"] = json!(replicas);
+        set
+    };
+    assert_eq!(judge.update("vault", &of(2), &of(1)).told().0, Effect::Warn);
+    assert_eq!(judge.update("vault", &of(1), &of(2)).told().0, Effect::Deny);
 }

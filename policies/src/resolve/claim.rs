@@ -94,9 +94,12 @@ impl Resolver<'_> {
             let volume_facts = self.cluster.volume(volume);
             return match self.found(facts::Kind::Volume, "", volume, volume_facts) {
                 Ok(Some(volume)) => {
-                    // In a template anybody may write a time.
+                    // In a template anybody may write a time. A volume that is younger
+                    // than its claim is not what the claim had.
                     let is_there = matches!(claims, Claims::Named(_));
-                    let bound_since = claim.metadata.creation_timestamp.filter(|_| is_there);
+                    let claimed_since = claim.metadata.creation_timestamp.filter(|_| is_there);
+                    let bound_since = claimed_since.max(volume.metadata.creation_timestamp);
+                    let bound_since = claimed_since.and(bound_since);
                     Storage { bound_since, ..self.volume(&volume, hops) }
                 }
                 Ok(None) => Unknown::NoSuchVolume(volume.into()).into(),

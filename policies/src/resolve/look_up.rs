@@ -67,6 +67,11 @@ impl Resolver<'_> {
         answer.map_err(|NotSynced| self.not_synced(kind))
     }
 
+    /// Notes that what the caches hold under that name need not be what is there.
+    pub(crate) fn outdated(&self, kind: Kind, namespace: &str, name: &str) {
+        self.missed.borrow_mut().key(kind, namespace, name);
+    }
+
     /// Notes that a kind has not been read.
     pub(crate) fn not_synced(&self, kind: Kind) -> Unknown {
         self.missed.borrow_mut().not_synced.insert(kind);

@@ -54,10 +54,8 @@ impl<'w> Rivals<'w> {
 
     /// How many ask for that class, by its name or as the default.
     fn like(&self, class: ClassReference<'_>) -> u64 {
-        let asking = |class: ClassReference<'_>| {
-            let asked = self.by_class.iter().find(|(asked, _)| **asked == class);
-            asked.map_or(0, |(_, n)| *n)
-        };
+        let by_class: &HashMap<ClassReference<'_>, u64> = &self.by_class;
+        let asking = |class| by_class.get(&class).copied().unwrap_or_default();
         let same = match (class, self.default.as_deref()) {
             (ClassReference::Default, Some(default)) => asking(ClassReference::Named(default)),
             (ClassReference::Named(name), Some(default)) if name == default => {

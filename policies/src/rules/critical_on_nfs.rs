@@ -8,7 +8,7 @@ use crate::{
     backing, config,
     facts::{self, Claim, Object, WorkloadKind},
     finding::{Leniency, Wrong},
-    ratchet,
+    ratchet::Ratchet,
     resolve::Volume,
     subject::{Change, Gate},
     terms::users,
@@ -93,6 +93,7 @@ fn own_volumes(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> Vec<F
         return Vec::new();
     }
     let is_binding = is_binding(case);
+    let ratchet = Ratchet::new(case, CriticalOnNfs.name(), &passes);
     let volumes = case.resolver.volumes(&case.subject.namespace, case.object);
     let wrong = volumes.into_iter().filter(|v| !passes(v.resolved.backing.kind()));
     let found = wrong.enumerate().map(|(at, volume)| {
@@ -100,11 +101,7 @@ fn own_volumes(case: &Case<'_>, passes: impl Fn(backing::Kind) -> bool) -> Vec<F
         // those are helped that are told.
         let classes = |claim| case.resolver.classes_for(claim, &passes);
         let passing_classes = claim_to_change(&volume).filter(|_| at < MOST_TOLD).map(classes);
-        let leniency = if is_binding {
-            Some(Leniency::Binding)
-        } else {
-            ratchet::leniency(case, CriticalOnNfs.name(), &volume, &passes)
-        };
+        let leniency = if is_binding { Some(Leniency::Binding) } else { ratchet.leniency(&volume) };
         let (name, field) = (volume.name.to_owned(), volume.place.to_string());
         let resolved = volume.resolved;
         let wrong = Wrong::Storage { volume: name, resolved, passing_classes };

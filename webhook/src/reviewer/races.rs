@@ -1,6 +1,8 @@
 //! A critical pod and its claim, made at the same instant through two replicas whose
 //! caches know of neither: what admission misses then, and where it is found.
 
+use std::sync::atomic::Ordering;
+
 use nfs_guard_policies::{
     Change, Effect, Gate, Policy, Snapshot, Subject, decide,
     facts::{Kind, Object, WorkloadKind},
@@ -88,6 +90,37 @@ async fn a_pod_and_its_claim_at_once_are_missed_and_found_where_the_claim_is_bou
     assert_eq!(late_pod["allowed"], false, "{late_pod}");
     let late_claim = told(&caught_up[..1], &new_claim).await;
     assert_eq!(late_claim["allowed"], false, "{late_claim}");
+}
+
+#[tokio::test]
+async fn an_owner_that_was_made_anew_is_looked_up() {
+    fn set(uid: &str, critical: &str) -> Value {
+        let labels = json!({"nfs-guard.io/critical": critical});
+        json!({"metadata": {"name": "db", "namespace": "web", "uid": uid, "labels": labels},
+            "spec": {"replicas": 1, "template": {"spec": {"volumes": []}}}})
+    }
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "db",
+        "uid": "new", "controller": true}]);
+    let pod = json!({
+        "metadata": {"name": "db-x", "namespace": "web", "ownerReferences": owner},
+        "spec": {"volumes": [{"name": "data", "nfs": {"server": "nas", "path": "/x"}}]},
+    });
+    let caches = [
+        (Kind::Namespace, namespace()),
+        (Kind::Workload(WorkloadKind::ReplicaSet), set("old", "false")),
+    ];
+    let (reviewer, asked) = reviewer_of(
+        |path| {
+            assert_eq!(path, "/apis/apps/v1/namespaces/web/replicasets/db");
+            Some((200, set("new", "true")))
+        },
+        &caches,
+    );
+    let new_pod = review("Pod", "web", "CREATE", &pod, &json!(null));
+    let answer = reviewer.review(Gate::Validating, &new_pod, TIME).await.unwrap();
+    let response = serde_json::to_value(answer).unwrap()["response"].take();
+    assert_eq!(response["allowed"], false, "critical as its owner is: {response}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[test]

@@ -267,15 +267,15 @@ fn managed(by: &str, fields: usize) -> Value {
         "fieldsV1": {"f:metadata": written, "f:spec": written}}])
 }
 
-fn uid(kind: u8, n: usize) -> String {
+pub(crate) fn uid(kind: u8, n: usize) -> String {
     format!("{n:08x}-5c1e-4d0b-9a55-{kind:02x}00{n:08x}")
 }
 
-fn namespace(n: usize) -> String {
+pub(crate) fn namespace(n: usize) -> String {
     format!("team-{}", n % 200)
 }
 
-fn claim(n: usize) -> Value {
+pub(crate) fn claim(n: usize) -> Value {
     json!({
         "metadata": {
             "name": format!("data-db-{}-{}", n / 3, n % 3), "namespace": namespace(n / 3),
@@ -299,7 +299,7 @@ fn claim(n: usize) -> Value {
     })
 }
 
-fn volume(n: usize) -> Value {
+pub(crate) fn volume(n: usize) -> Value {
     json!({
         "metadata": {
             "name": format!("pvc-{}", uid(1, n)), "uid": uid(2, n), "resourceVersion": n.to_string(),
@@ -332,7 +332,7 @@ fn volume(n: usize) -> Value {
     })
 }
 
-fn pod(n: usize) -> Value {
+pub(crate) fn pod(n: usize) -> Value {
     let set = format!("db-{}", n / 3);
     let environment: Vec<_> = (0..10)
         .map(|n| json!({"name": format!("SETTING_{n}"), "value": "of some length"}))
