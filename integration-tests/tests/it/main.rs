@@ -6,6 +6,7 @@ mod audit;
 mod chart;
 mod command_line;
 mod control_plane;
+mod documents;
 mod edge;
 mod embedded;
 mod enforcement;
