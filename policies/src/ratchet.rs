@@ -42,17 +42,34 @@ impl<'r> Ratchet<'r> {
 
     /// Why that volume must not be denied, if so.
     pub(crate) fn leniency(&self, volume: &Volume<'_>) -> Option<Leniency> {
-        let Self { case, rule, passes, specs } = self;
-        if has_ended(case.terms()) {
+        if has_ended(self.case.terms()) {
             return None;
         }
-        let question = Question { case, rule, volume, passes, specs };
-        match (&case.subject.change, case.object) {
+        let question = Question { ratchet: self, case: self.case, volume };
+        match (&self.case.subject.change, self.case.object) {
             (Change::Create(_), Object::Workload(workload)) => question.of_new_workload(workload),
             (Change::Create(_), Object::Claim(claim)) => question.of_new_claim(claim),
             (Change::Standing(_), object) => question.of_standing(object),
             _ => None,
         }
+    }
+
+    /// What is wrong in an owner's own spec, if anybody judged it.
+    fn wrong_in_spec(&self, owner: &Workload<'static>) -> HashMap<String, Kind> {
+        let Self { case, rule, passes, specs: _ } = self;
+        let object = Object::Workload(owner.clone());
+        let asked = Asked::standing(&object);
+        if critical::why(case.terms(), asked).is_none() {
+            return HashMap::new();
+        }
+        let own = case.resolver.spec_volumes(&case.subject.namespace, owner).into_iter();
+        let wrong = own.filter_map(|volume| {
+            let used = Used { volume: volume.name, claim: volume.resolved.claim() };
+            let kind = volume.resolved.backing.kind();
+            let excused = || excuse::excuse(case.terms(), asked, rule, used).is_some();
+            (!passes(kind) && !excused()).then(|| (volume.name.to_owned(), kind))
+        });
+        wrong.collect()
     }
 }
 
@@ -81,11 +98,9 @@ fn has_ended(terms: Terms<'_>) -> bool {
 }
 
 struct Question<'q> {
+    ratchet: &'q Ratchet<'q>,
     case: &'q Case<'q>,
-    rule: &'q str,
     volume: &'q Volume<'q>,
-    passes: &'q dyn Fn(Kind) -> bool,
-    specs: &'q Specs,
 }
 
 impl Question<'_> {
@@ -197,26 +212,9 @@ impl Question<'_> {
     fn has_in_spec(&self, owner: &Workload<'static>, name: &str) -> bool {
         let may_be_unknown = self.volume.resolved.backing.kind() == Kind::Unknown;
         let key = (owner.kind, owner.metadata.name.to_string());
-        let mut specs = self.specs.borrow_mut();
-        let wrong = specs.entry(key).or_insert_with(|| self.wrong_in_spec(owner));
+        let mut specs = self.ratchet.specs.borrow_mut();
+        let wrong = specs.entry(key).or_insert_with(|| self.ratchet.wrong_in_spec(owner));
         wrong.get(name).is_some_and(|kind| may_be_unknown || *kind != Kind::Unknown)
-    }
-
-    fn wrong_in_spec(&self, owner: &Workload<'static>) -> HashMap<String, Kind> {
-        let Case { subject, resolver, .. } = self.case;
-        let object = Object::Workload(owner.clone());
-        let asked = Asked::standing(&object);
-        if critical::why(self.case.terms(), asked).is_none() {
-            return HashMap::new();
-        }
-        let own = resolver.spec_volumes(&subject.namespace, owner).into_iter();
-        let wrong = own.filter_map(|volume| {
-            let used = Used { volume: volume.name, claim: volume.resolved.claim() };
-            let kind = volume.resolved.backing.kind();
-            let excused = || excuse::excuse(self.case.terms(), asked, self.rule, used).is_some();
-            (!(self.passes)(kind) && !excused()).then(|| (volume.name.to_owned(), kind))
-        });
-        wrong.collect()
     }
 
     fn is_old(&self, time: Option<Timestamp>) -> bool {
